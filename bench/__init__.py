@@ -1,0 +1,1 @@
+"""Wall-clock measurements: what a piece of Veche costs on this machine."""

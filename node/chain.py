@@ -1,0 +1,177 @@
+"""A node's chain: the final blocks it holds, and the state and authorities after its head.
+
+Final blocks are immutable and, on a network that is safe, the same for everyone. So the list
+of blocks is a ``Trunk`` that chains of one process may share: each chain is a trunk and a
+length, which makes an idle observer cost two words a block less than a list of its own.
+"""
+
+from node.block import Block, Header, make_genesis_block
+from node.bundle import Bundle, decode_bundle
+from node.consensus.authorities import Authorities, make_authorities
+from node.errors import InvalidBlock, InvalidMessage
+from node.execution import BlockOutput, execute_bundles
+from node.params import Genesis
+from node.state import EMPTY_STATE, State
+from node.types import Digest
+from node.validation import (
+    compute_bundles_root,
+    compute_execution_key,
+    verify_bundle,
+    verify_header,
+    verify_seals,
+)
+from node.work import Work
+
+
+class Trunk:
+    """Headers and encodings of consecutive final blocks, from genesis on."""
+
+    __slots__ = ("encodings", "headers")
+
+    def __init__(self, genesis_block: Block) -> None:
+        self.headers: list[Header] = [genesis_block.header]
+        self.encodings: list[bytes] = [genesis_block.encoded]
+
+    def branch(self, length: int) -> "Trunk":
+        """A copy of the first ``length`` blocks, to grow another way."""
+        copy = Trunk.__new__(Trunk)
+        copy.headers = self.headers[:length]
+        copy.encodings = self.encodings[:length]
+        return copy
+
+
+class Chain:
+    """The final chain as one node knows it; it only grows."""
+
+    __slots__ = ("_ready", "authorities", "chain_id", "genesis", "head", "output", "state",
+                 "trunk")
+
+    def __init__(self, genesis: Genesis, trunk: Trunk | None = None) -> None:
+        if trunk is None:
+            trunk = Trunk(make_genesis_block(genesis, EMPTY_STATE.root))
+        self.genesis = genesis
+        self.trunk = trunk
+        self.head: Header = trunk.headers[0]
+        self.chain_id = self.head.chain_id
+        self.state: State = EMPTY_STATE
+        self.authorities: Authorities = make_authorities(genesis)
+        self.output: BlockOutput | None = None
+        self._ready: tuple[Digest, BlockOutput] | None = None
+
+    @property
+    def height(self) -> int:
+        """The head's height; 0 when only genesis is known."""
+        return self.head.height
+
+    def get_encoded(self, height: int) -> bytes:
+        """The encoded final block at ``height`` <= head."""
+        assert 0 <= height <= self.head.height
+        return self.trunk.encodings[height]
+
+    def get_header(self, height: int) -> Header:
+        """The header at ``height`` <= head."""
+        assert 0 <= height <= self.head.height
+        return self.trunk.headers[height]
+
+    def get_digest(self, height: int) -> Digest:
+        """The digest of the final block at ``height`` <= head."""
+        return self.get_header(height).digest
+
+    def copy(self) -> "Chain":
+        """The same chain for another owner: what a restart reads back from its disk."""
+        twin = Chain.__new__(Chain)
+        for name in Chain.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def verify_place(self, block: Block) -> None:
+        """Raises InvalidBlock unless the header may follow the head."""
+        verify_header(block.header, self.head, self.authorities.validators, self.genesis)
+
+    def verify_next(self, block: Block, work: Work) -> BlockOutput:
+        """The outcome of ``block`` on the head; raises InvalidBlock and changes nothing.
+
+        Checks the header's place, the bundles, and the roots by executing. Seals apart.
+        """
+        ready = self._ready
+        if ready is not None and ready[0] == block.header.digest:
+            return ready[1]
+        self.verify_place(block)
+        key = self.state.root + block.header.digest
+        output = work.once(
+            verify_content, key, block, self.state, self.genesis, self.chain_id, work
+        )
+        self._ready = (block.header.digest, output)
+        return output
+
+    def prepare(self, header: Header, output: BlockOutput) -> None:
+        """Spare the execution of a block that this node has built on this head itself."""
+        assert header.parent == self.head.digest
+        assert header.state_root == output.state_root
+        self._ready = (header.digest, output)
+
+    def adopt(self, block: Block, output: BlockOutput) -> None:
+        """Make ``block`` the head; it was verified upon this head, and sealed."""
+        header = block.header
+        assert header.height == self.head.height + 1
+        assert header.parent == self.head.digest
+        trunk = self.trunk
+        if len(trunk.headers) == header.height:
+            trunk.headers.append(header)
+            trunk.encodings.append(block.encoded)
+        elif trunk.headers[header.height].digest != header.digest:
+            self.trunk = trunk = trunk.branch(header.height)
+            trunk.headers.append(header)
+            trunk.encodings.append(block.encoded)
+        self.authorities = self.authorities.apply(header)
+        self.head = header
+        self.state = output.state
+        self.output = output
+        self._ready = None
+
+
+def verify_content(
+    block: Block, state: State, genesis: Genesis, chain_id: bytes, work: Work
+) -> BlockOutput:
+    """Executes the block's bundles and holds the header to the roots. Raises InvalidBlock."""
+    header = block.header
+    try:
+        bundles = decode_bundles(block.bundles, genesis, work)
+        for bundle in bundles:
+            work.once(
+                verify_bundle, bundle.digest + bundle.signature, bundle, genesis, chain_id, work
+            )
+    except InvalidMessage as error:
+        raise InvalidBlock(error.reason, "valid bundles", error.detail) from error
+    root = compute_bundles_root([bundle.digest for bundle in bundles])
+    if root != header.bundles_root:
+        raise InvalidBlock("bundles root", root.hex(), header.bundles_root.hex())
+    count = sum(len(bundle.transactions) for bundle in bundles)
+    if count > genesis.params.block_transactions_max:
+        raise InvalidBlock("transactions", genesis.params.block_transactions_max, count)
+    output = execute(state, header.height, header.time_ns, bundles, root, genesis, work)
+    if output.receipts_root != header.receipts_root:
+        raise InvalidBlock("receipts root", output.receipts_root.hex(),
+                           header.receipts_root.hex())
+    if output.state_root != header.state_root:
+        raise InvalidBlock("state root", output.state_root.hex(), header.state_root.hex())
+    return output
+
+
+def execute(
+    state: State, height: int, time_ns: int, bundles: list[Bundle], bundles_root: Digest,
+    genesis: Genesis, work: Work,
+) -> BlockOutput:
+    """The outcome of the bundles under ``bundles_root``, computed once per process."""
+    key = compute_execution_key(state.root, height, time_ns, bundles_root)
+    return work.once(
+        execute_bundles, key, state, height, time_ns, bundles, genesis.registrar, work
+    )
+
+
+def decode_bundles(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
+    """The bundles of a block; raises InvalidMessage for a malformed one."""
+    return [
+        work.once(decode_bundle, encoded, encoded, genesis.params) for encoded in encodings
+    ]
+

@@ -1,0 +1,1 @@
+"""Consensus: the engine's interface, quorums, authorities, and the engines themselves."""

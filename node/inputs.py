@@ -1,0 +1,55 @@
+"""What a host tells a node: the closed union ``Input``."""
+
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from node.types import PeerHandle, PublicKey
+
+
+class Role(Enum):
+    """What a peer does for the city."""
+
+    VALIDATOR = "validator"
+    RELAY = "relay"
+    OBSERVER = "observer"
+
+
+class Started(NamedTuple):
+    """The host is ready; arm the first timers."""
+
+
+class PeerJoined(NamedTuple):
+    """A link to an authenticated peer is up."""
+
+    peer: PeerHandle
+    identity: PublicKey
+    role: Role
+
+
+class PeerLeft(NamedTuple):
+    """The link to a peer is gone."""
+
+    peer: PeerHandle
+
+
+class Received(NamedTuple):
+    """A frame arrived on a link. Only bytes cross between peers."""
+
+    peer: PeerHandle
+    frame: bytes
+
+
+class TimerFired(NamedTuple):
+    """A timer set by ``SetTimer`` came due."""
+
+    timer: tuple[str, int, int]
+
+
+class Submitted(NamedTuple):
+    """A client hands in one encoded transaction."""
+
+    client: int
+    transaction: bytes
+
+
+Input: TypeAlias = Started | PeerJoined | PeerLeft | Received | TimerFired | Submitted

@@ -1,0 +1,90 @@
+"""What a validator's engine asks of the chain: blocks to propose, blocks to check, signatures."""
+
+from node.block import Block, make_block, make_header
+from node.chain import Chain, decode_bundles, execute
+from node.crypto import Identity
+from node.effects import Worked
+from node.errors import InvalidBlock
+from node.execution import BlockOutput
+from node.mempool import Mempool
+from node.types import Digest, Now, PublicKey, Signature
+from node.validation import compute_bundles_root
+from node.work import Work, WorkKind
+
+
+class Producer:
+    """The engine's Application: builds and checks blocks upon one node's chain.
+
+    ``take_worked`` hands over what was computed since it was last asked, for the host's account.
+    """
+
+    __slots__ = ("_chain", "_identity", "_mempool", "_verified", "_work", "_worked")
+
+    def __init__(self, chain: Chain, mempool: Mempool, identity: Identity, work: Work) -> None:
+        self._chain = chain
+        self._mempool = mempool
+        self._identity = identity
+        self._work = work
+        self._worked: list[Worked] = []
+        self._verified: Digest = b""
+
+    def propose(self, now: Now, height: int) -> Block | None:
+        """An unsealed block upon the head from what the mempool holds, perhaps empty."""
+        chain = self._chain
+        assert height == chain.height + 1
+        params = chain.genesis.params
+        chosen = self._mempool.select(params.block_bytes_max, params.block_transactions_max)
+        time_ns = max(now.realtime_ns, chain.head.time_ns + params.block_interval_ns)
+        encodings = tuple(bundle.encoded for bundle in chosen)
+        bundles = decode_bundles(encodings, chain.genesis, self._work)
+        root = compute_bundles_root([bundle.digest for bundle in bundles])
+        output = execute(
+            chain.state, height, time_ns, bundles, root, chain.genesis, self._work
+        )
+        header = make_header(
+            chain.chain_id, height, chain.head.digest, time_ns, self._identity.public, root,
+            output.receipts_root, output.state_root, chain.authorities.validators, None,
+        )
+        block = make_block(header, 0, (), encodings)
+        chain.prepare(header, output)
+        self._worked.extend(describe_execution(output))
+        self._verified = header.digest
+        return block
+
+    def verify(self, now: Now, block: Block) -> None:
+        """Raises InvalidBlock for a proposal that this node may not prepare."""
+        latest_ns = now.realtime_ns + self._chain.genesis.params.future_block_ns
+        if block.header.time_ns > latest_ns:
+            raise InvalidBlock("time ahead", latest_ns, block.header.time_ns)
+        output = self._chain.verify_next(block, self._work)
+        if block.header.digest != self._verified:
+            count = output.transaction_count
+            if count:
+                self._worked.append(Worked(WorkKind.CHECK_SIGNATURE, count + len(block.bundles)))
+            self._worked.extend(describe_execution(output))
+            self._verified = block.header.digest
+
+    def check_signature(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
+        """Whether the Ed25519 signature holds."""
+        return self._work.check_signature(key, message, signature)
+
+    def sign(self, message: bytes) -> Signature:
+        """This validator's signature."""
+        return self._identity.sign(message)
+
+    def take_worked(self) -> list[Worked]:
+        """What was computed since the last call."""
+        worked = self._worked
+        if worked:
+            self._worked = []
+        return worked
+
+
+def describe_execution(output: BlockOutput) -> tuple[Worked, ...]:
+    """The work of executing one block, without the checks of its signatures."""
+    worked = [
+        Worked(WorkKind.EXECUTE, output.transaction_count),
+        Worked(WorkKind.STATE_WRITE, output.written),
+        Worked(WorkKind.OPEN_BOX, output.opened),
+    ]
+    return tuple(item for item in worked if item.units)

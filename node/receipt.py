@@ -1,0 +1,44 @@
+"""A receipt: what became of one transaction, committed to by the block's header."""
+
+from dataclasses import dataclass
+
+from node.codec import decode, encode
+from node.errors import InvalidEncoding, InvalidProof
+from node.types import DIGEST_BYTES, Digest
+
+OK = "ok"
+DUPLICATE = "duplicate"
+NONCE_GAP = "nonce gap"
+UNKNOWN_KIND = "unknown kind"
+BAD_PAYLOAD = "bad payload"
+
+_RECEIPT_BYTES_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """``status`` is "ok" or the reason why the transaction changed nothing."""
+
+    transaction_id: Digest
+    height: int
+    index: int
+    status: str
+
+
+def encode_receipt(transaction_id: Digest, height: int, index: int, status: str) -> bytes:
+    """Canonical ``[transaction_id, height, index, status]``, a leaf of the receipts root."""
+    return encode([transaction_id, height, index, status])
+
+
+def decode_receipt(encoded: bytes) -> Receipt:
+    """Raises InvalidProof when ``encoded`` is not a receipt."""
+    try:
+        match decode(encoded, _RECEIPT_BYTES_MAX, 8):
+            case [bytes(transaction_id), int(height), int(index), str(status)] if (
+                len(transaction_id) == DIGEST_BYTES and type(height) is int
+                and type(index) is int and height >= 0 and index >= 0
+            ):
+                return Receipt(transaction_id, height, index, status)
+    except InvalidEncoding as error:
+        raise InvalidProof(f"receipt: {error}") from error
+    raise InvalidProof("receipt: not [transaction_id, height, index, status]")

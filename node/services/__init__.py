@@ -1,0 +1,1 @@
+"""The city's services, each a deterministic part of the state machine."""

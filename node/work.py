@@ -1,0 +1,51 @@
+"""What a node computes that is a pure function of bytes, behind one replaceable door.
+
+A host that runs many nodes in one process passes a ``Work`` that remembers results by
+content; each node still reports ``Worked`` effects for all that it would have computed alone.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import ParamSpec, TypeVar
+
+from node.crypto import is_signature_valid, open_box
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class WorkKind(IntEnum):
+    """Kinds of work that a host may charge time for; the unit stands behind each name."""
+
+    CHECK_SIGNATURE = 0  # one Ed25519 check
+    SIGN = 1  # one Ed25519 signature
+    OPEN_BOX = 2  # one NaCl box opened
+    DECODE_BYTES = 3  # bytes of canonical msgpack decoded
+    HASH_BYTES = 4  # bytes hashed
+    EXECUTE = 5  # transactions executed, any kind
+    STATE_WRITE = 6  # records written and their share of the state root
+    HANDLE = 7  # messages dispatched
+    DISK_BYTES = 8  # bytes written before a sync
+    DISK_SYNC = 9  # syncs awaited
+    SERVE_READ = 10  # read requests answered
+
+
+class Work:
+    """Computes everything itself. A host in virtual time passes one that remembers."""
+
+    __slots__ = ()
+
+    def check_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether the Ed25519 signature holds."""
+        return is_signature_valid(key, message, signature)
+
+    def open_box(self, box: bytes, nonce: bytes, sender: bytes, secret: bytes) -> bytes | None:
+        """What the NaCl box holds, or None."""
+        return open_box(box, nonce, sender, secret)
+
+    def once(
+        self, function: Callable[Arguments, Result], key: bytes, *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Result:
+        """``function(*arguments)``, which must be determined by ``key`` alone, errors too."""
+        return function(*arguments, **named)

@@ -1,0 +1,160 @@
+"""report.html: one self-contained page for a person, from a saved result.
+
+Nothing is loaded from elsewhere and no script runs. The bytes repeat for the same result.
+"""
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.figures import draw_blocks, draw_cdf, draw_flow, draw_latency, draw_stages
+from reports.tables import (
+    build_glance,
+    build_invariants,
+    build_metrics,
+    build_slowest,
+    build_stages,
+    build_table,
+    build_theory,
+    build_thresholds,
+    build_traffic,
+)
+from reports.wording import (
+    VERDICT_WORDS,
+    describe_verdict,
+    format_clock,
+    format_seconds,
+)
+from sim.result import RunResult, Verdict
+
+STYLE = Path(__file__).with_name("page.css")
+
+SIGNS = {
+    Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.BROKEN: "✗", Verdict.STOPPED: "‖",
+    Verdict.INVALID: "?",
+}
+
+
+def build_page(result: RunResult) -> str:
+    """The whole page as text."""
+    sections = (
+        ("judgement", "Judgement", _judgement(result)),
+        ("load", "Load and backlog", draw_flow(result)),
+        ("latency", "Latency", draw_latency(result) + draw_cdf(result)),
+        ("way", "Where the time goes", draw_stages(result) + build_stages(result)),
+        ("chain", "Blocks and propagation", draw_blocks(result) + _propagation(result)),
+        ("network", "Traffic", _traffic(result)),
+        ("slowest", "The slowest", build_slowest(result)),
+        ("theory", "Theory", _theory(result)),
+        ("provenance", "Provenance", _provenance(result)),
+    )
+    shown = [(name, title, body) for name, title, body in sections if body]
+    links = " ".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
+    body = "".join(
+        f'<section id="{name}"><h2>{title}</h2>{content}</section>'
+        for name, title, content in shown
+    )
+    title = html.escape(f"{result.scenario} · {VERDICT_WORDS[result.verdict]} · Veche")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
+        f"<title>{title}</title>\n<style>\n{STYLE.read_text(encoding='utf-8')}</style></head>\n"
+        f"<body><main>{_header(result)}{build_glance(result)}<nav>{links}</nav>{body}</main>"
+        "</body></html>\n"
+    )
+
+
+def _header(result: RunResult) -> str:
+    question = f'<p class="question">{html.escape(result.question)}</p>' if result.question else ""
+    partial = ""
+    if result.verdict is Verdict.STOPPED:
+        partial = (
+            '<p class="partial">Partial run: it was stopped before its end. Every figure below '
+            "covers only what had happened by then, and nothing here is a verdict.</p>"
+        )
+    return (
+        f'<header><p class="brand">Veche <span>run report</span></p>'
+        f"<h1>{html.escape(result.scenario)}</h1>{question}"
+        f'<div class="verdict {result.verdict.value}"><b>{SIGNS[result.verdict]}</b>'
+        f"<div><strong>{VERDICT_WORDS[result.verdict]}</strong>"
+        f"<p>{html.escape(describe_verdict(result))}</p></div></div>{partial}</header>"
+    )
+
+
+def _judgement(result: RunResult) -> str:
+    rows = [
+        (html.escape(fault.label), format_clock(fault.start_s), format_clock(fault.end_s))
+        for fault in result.faults
+    ]
+    faults = "<h3>Faults</h3>" + build_table(("Fault", "From", "Until"), rows) if rows else ""
+    return (
+        "<h3>Thresholds</h3>" + build_thresholds(result)
+        + "<h3>Invariants</h3>" + build_invariants(result) + faults
+    )
+
+
+def _propagation(result: RunResult) -> str:
+    rows = []
+    for name, label in (
+        ("blocks.interval", "between one block and the next"),
+        ("blocks.propagation", "from final until a peer holds it"),
+    ):
+        parts = [result.metrics.get(f"{name}.{part}") for part in ("p50_s", "p95_s", "p99_s")]
+        if any(part is not None for part in parts):
+            shown = ["—" if part is None else format_seconds(part) for part in parts]
+            rows.append((label, *shown))
+    return build_table(("", "p50", "p95", "p99"), rows, "-nnn") if rows else ""
+
+
+def _traffic(result: RunResult) -> str:
+    return build_traffic(result, "role", "By role") + build_traffic(result, "region", "By region")
+
+
+def _theory(result: RunResult) -> str:
+    table = build_theory(result)
+    if not table:
+        return ""
+    return (
+        "<p>A simulator can be wrong without looking wrong. These laws hold for any such system, "
+        "whatever its rules, so a ratio far from one would be an error of ours.</p>" + table
+    )
+
+
+def _provenance(result: RunResult) -> str:
+    versions = ", ".join(f"{name} {text}" for name, text in sorted(result.versions.items()))
+    facts = (
+        ("Scenario", result.scenario), ("Seed", str(result.seed)), ("Commit", result.commit),
+        ("Configuration", result.config_hash), ("Cost table", result.costs),
+        ("Journal digest", result.digest), ("Versions", versions),
+    )
+    rows = "".join(
+        f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts if value
+    )
+    reproduce = ""
+    if result.reproduce:
+        reproduce = f"<p>The same run again:</p><pre>{html.escape(result.reproduce)}</pre>"
+    config = html.escape(json.dumps(result.config, indent=2, ensure_ascii=False))
+    return (
+        f'<dl class="facts">{rows}</dl>{reproduce}'
+        + _fold("All metrics", build_metrics(result))
+        + _fold("Configuration", f"<pre>{config}</pre>")
+        + f"<p>{_download(result)}</p>"
+    )
+
+
+def _fold(title: str, content: str) -> str:
+    return f"<details><summary>{title}</summary>{content}</details>"
+
+
+def _download(result: RunResult) -> str:
+    text = json.dumps(result.build_json(), indent=2, ensure_ascii=False) + "\n"
+    data = base64.b64encode(text.encode()).decode()
+    return f'<a download="result.json" href="data:application/json;base64,{data}">result.json</a>'
+
+
+def list_sections(page: str) -> Sequence[str]:
+    """The ids of a page's sections, in order; what a test asks for."""
+    return [part.partition('"')[0] for part in page.split('<section id="')[1:]]

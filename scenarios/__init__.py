@@ -1,0 +1,1 @@
+"""Questions to the city, one short file each; ``veche run NAME`` asks one."""

@@ -1,0 +1,89 @@
+"""What a unit of work costs in virtual time, from a table that was measured on real code.
+
+The reference table is committed, so that results do not depend on the machine that simulates;
+every result names its table.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.work import WorkKind
+from sim.errors import ConfigurationError
+from sim.topology import DATA, HardwareProfile
+
+REFERENCE = DATA / "costs_reference.json"
+NS_MAX = 60_000_000_000
+
+PARALLEL = (WorkKind.CHECK_SIGNATURE, WorkKind.OPEN_BOX)
+"""Kinds whose units within one piece of work are spread over the cores; nothing else is."""
+
+FROM_PROFILE = (WorkKind.DISK_SYNC,)
+"""Kinds that the hardware profile prices and the table leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostTable:
+    """Nanoseconds per unit, by ``WorkKind``; ``spread_ratio`` is how far repeats differed."""
+
+    name: str
+    machine: str
+    spread_ratio: float
+    ns: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.ns) == len(WorkKind), "each kind has a cost"
+        for kind in WorkKind:
+            if not 0 <= self.ns[kind] <= NS_MAX:
+                raise ConfigurationError(
+                    f"costs.{kind.name.lower()}", self.ns[kind], f"give 0 to {NS_MAX} ns"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A table made ready for one sort of machine: integer picoseconds per unit, by kind.
+
+    ``units`` of a kind cost ``ps[kind] * ceil(units / over[kind])``, where ``over`` is the
+    number of cores for parallel kinds and 1 for the others. Peers of a profile share one.
+    """
+
+    ps: tuple[int, ...]
+    over: tuple[int, ...]
+
+    def compute_ns(self, kind: WorkKind, units: int) -> int:
+        """The time that this much work takes."""
+        assert units >= 0
+        return self.ps[kind] * -(-units // self.over[kind]) // 1_000
+
+
+def price(table: CostTable, profile: HardwareProfile, factor: float = 1.0) -> Prices:
+    """Prices on a machine; ``factor`` slows its processor down, its disk stays as it is."""
+    assert factor > 0
+    scale = 1_000 * factor / profile.speed_ratio
+    ps = [round(ns * scale) for ns in table.ns]
+    ps[WorkKind.DISK_SYNC] = profile.disk_sync_ns * 1_000
+    ps[WorkKind.DISK_BYTES] = round(table.ns[WorkKind.DISK_BYTES] * 1_000)
+    over = [profile.cores if kind in PARALLEL else 1 for kind in WorkKind]
+    return Prices(tuple(ps), tuple(over))
+
+
+def load_costs(path: Path = REFERENCE) -> CostTable:
+    """Read a table. Raises ConfigurationError for missing, unknown or absurd entries."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        costs: dict[str, float] = table["ns"]
+        name, machine, spread = table["name"], table["machine"], table["spread_ratio"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError("costs", str(path), f"it cannot be read: {error}") from error
+    wanted = [kind.name.lower() for kind in WorkKind if kind not in FROM_PROFILE]
+    for key in sorted(set(wanted) ^ set(costs)):
+        remedy = "add it" if key in wanted else f"known kinds: {', '.join(wanted)}"
+        raise ConfigurationError(f"costs.{key}", costs.get(key), remedy)
+    for key, ns in costs.items():
+        if isinstance(ns, bool) or not isinstance(ns, int | float):
+            raise ConfigurationError(f"costs.{key}", ns, "give nanoseconds as a number")
+    ns_by_kind = [costs.get(kind.name.lower(), 0) for kind in WorkKind]
+    return CostTable(
+        name=str(name), machine=str(machine), spread_ratio=float(spread), ns=tuple(ns_by_kind)
+    )

@@ -1,0 +1,74 @@
+"""Every error of the simulator, each with the exit code that it stands for.
+
+A message is one line that names the value and the remedy. A broken assertion is our own bug;
+a fault of a virtual peer is an event, never an error.
+"""
+
+from typing import ClassVar
+
+
+class SimError(Exception):
+    """Base of all errors of ``sim``; ``exit_code`` is what the command line returns."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(SimError):
+    """A value that a user gave cannot be used; ``remedy`` says what can."""
+
+    exit_code = 104
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(f"{field}={value!r}: {remedy}")
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+
+class ScenarioScriptError(SimError):
+    """A user's scenario file or script raised; ``error`` is what it raised, and where."""
+
+    exit_code = 107
+
+    def __init__(self, path: str, error: BaseException) -> None:
+        line = _find_line(path, error)
+        place = path if line is None else f"{path}:{line}"
+        super().__init__(f"{place}: {type(error).__name__}: {error}")
+        self.path = path
+        self.error = error
+        self.line = line
+
+
+class InvariantBroken(SimError):
+    """The chain broke a promise; ``invariant`` names it, ``at_ns`` is the virtual instant."""
+
+    exit_code = 110
+
+    def __init__(self, invariant: str, at_ns: int, detail: str) -> None:
+        super().__init__(f"{invariant} broken at {at_ns} ns: {detail}")
+        self.invariant = invariant
+        self.at_ns = at_ns
+        self.detail = detail
+
+
+class InvalidRun(SimError):
+    """The run proves nothing: its generator was late, or it was too short to judge."""
+
+    exit_code = 111
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}: {remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+
+def _find_line(path: str, error: BaseException) -> int | None:
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

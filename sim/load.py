@@ -1,0 +1,188 @@
+"""Arrival curves: how many come when, read from CSV, and moments drawn from them.
+
+A file has a header and three columns: ``start`` and ``end`` of a bin, as local time of day
+(``08:15``, ``08:15:30``; beyond 24:00 for later days) or as seconds since midnight, and
+``count``. Lines that begin with # are comments. Bins follow one another without holes.
+
+Load is open: moments are drawn before anything is known about how the city answers, and a
+late answer delays nobody else's arrival.
+"""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import ConfigurationError
+
+SECOND_NS = 1_000_000_000
+BINS_MAX = 1_000_000
+_HEADER = ["start", "end", "count"]
+_SECONDS_MAX = 366 * 86_400
+
+Moments = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArrivalCurve:
+    """Arrivals per bin: bin i lasts from ``edges_ns[i]`` to ``edges_ns[i + 1]``.
+
+    Edges are nanoseconds since local midnight. Counts need not be whole: they are a shape, and
+    ``sample`` decides how many come.
+    """
+
+    edges_ns: Moments
+    counts: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        assert len(self.edges_ns) == len(self.counts) + 1
+        assert bool((np.diff(self.edges_ns) > 0).all())
+        assert float(self.counts.sum()) > 0
+
+    @classmethod
+    def read(cls, path: Path) -> "ArrivalCurve":
+        """The curve in a CSV file.
+
+        Raises ConfigurationError, with the line's number, for a missing or empty file, text
+        where a number should be, a negative count, a hole, or bins that overlap.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError("curve", str(path), f"it cannot be read: {error}") from error
+        lines = [
+            (number, line) for number, line in enumerate(text.splitlines(), 1)
+            if line.strip() and not line.startswith("#")
+        ]
+        if len(lines) < 2:
+            raise ConfigurationError("curve", str(path), "give a header and at least one bin")
+        number, header = lines[0]
+        if [name.strip() for name in header.split(",")] != _HEADER:
+            raise _complain(path, number, header, f"the header is {','.join(_HEADER)}")
+        if len(lines) > BINS_MAX:
+            raise ConfigurationError("curve", len(lines), f"at most {BINS_MAX} bins")
+        return cls._from_lines(path, lines[1:])
+
+    @classmethod
+    def _from_lines(cls, path: Path, lines: list[tuple[int, str]]) -> "ArrivalCurve":
+        edges: list[int] = []
+        counts: list[float] = []
+        for number, line in lines:
+            start_ns, end_ns, count = _parse_bin(path, number, line)
+            if edges and start_ns > edges[-1]:
+                raise _complain(path, number, line, "there is a hole before this bin")
+            if edges and start_ns < edges[-1]:
+                raise _complain(path, number, line, "it overlaps the bin before it")
+            if end_ns <= start_ns:
+                raise _complain(path, number, line, "a bin must end after its start")
+            if not edges:
+                edges.append(start_ns)
+            edges.append(end_ns)
+            counts.append(count)
+        if sum(counts) <= 0:
+            raise ConfigurationError("curve", str(path), "nobody arrives: all counts are zero")
+        return cls(edges_ns=np.array(edges, np.int64), counts=np.array(counts))
+
+    @property
+    def start_ns(self) -> int:
+        """When the first bin starts."""
+        return int(self.edges_ns[0])
+
+    @property
+    def end_ns(self) -> int:
+        """When the last bin ends."""
+        return int(self.edges_ns[-1])
+
+    @property
+    def total(self) -> float:
+        """Sum of all counts."""
+        return float(self.counts.sum())
+
+    @property
+    def peak_over_mean(self) -> float:
+        """Highest rate of a bin over the mean rate."""
+        rates = self.counts / np.diff(self.edges_ns)
+        return float(rates.max() * (self.end_ns - self.start_ns) / self.total)
+
+    def window(self, start_ns: int, end_ns: int) -> "ArrivalCurve":
+        """The part from ``start_ns`` to ``end_ns``; a bin cut through keeps its rate.
+
+        Raises ConfigurationError when nobody arrives within.
+        """
+        assert start_ns < end_ns, (start_ns, end_ns)
+        low = np.maximum(self.edges_ns[:-1], start_ns)
+        high = np.minimum(self.edges_ns[1:], end_ns)
+        kept = high > low
+        counts = self.counts * (high - low) / np.diff(self.edges_ns)
+        if not kept.any() or float(counts[kept].sum()) <= 0:
+            span = f"{_format_time(start_ns)} to {_format_time(end_ns)}"
+            raise ConfigurationError("curve", span, "the curve has no arrivals in this time")
+        edges = np.append(low[kept], high[kept][-1])
+        return ArrivalCurve(edges_ns=edges, counts=counts[kept])
+
+    def sample(self, n: int, stream: np.random.Generator) -> Moments:
+        """``n`` sorted moments: an inhomogeneous Poisson process, given that n arrive.
+
+        Given their number, the arrivals of a Poisson process are independent draws from its
+        normalised rate: a multinomial choice of bins, then uniform within each.
+        """
+        assert n >= 0
+        per_bin = stream.multinomial(n, self.counts / self.total)
+        starts = np.repeat(self.edges_ns[:-1], per_bin)
+        widths = np.repeat(np.diff(self.edges_ns), per_bin)
+        moments = starts + (stream.random(n) * widths).astype(np.int64)
+        moments.sort()
+        assert len(moments) == n
+        return moments
+
+
+def _parse_bin(path: Path, number: int, line: str) -> tuple[int, int, float]:
+    fields = next(csv.reader([line]))
+    if len(fields) != len(_HEADER):
+        raise _complain(path, number, line, f"give {len(_HEADER)} columns: {','.join(_HEADER)}")
+    try:
+        start_ns, end_ns = parse_time_ns(fields[0]), parse_time_ns(fields[1])
+    except ValueError as error:
+        raise _complain(path, number, line, str(error)) from error
+    try:
+        count = float(fields[2])
+    except ValueError as error:
+        raise _complain(path, number, line, "the count is not a number") from error
+    if not math.isfinite(count) or count < 0:
+        raise _complain(path, number, line, "the count must be a number from 0 up")
+    return start_ns, end_ns, count
+
+
+def parse_time_ns(text: str) -> int:
+    """Nanoseconds since midnight of "HH:MM", "HH:MM:SS" or a number of seconds.
+
+    Raises ValueError, saying what is wrong with the text.
+    """
+    parts = text.strip().split(":")
+    if len(parts) == 1:
+        try:
+            seconds = float(parts[0])
+        except ValueError:
+            raise ValueError(f"{text!r} is not a time (HH:MM or seconds)") from None
+        if not 0 <= seconds <= _SECONDS_MAX:
+            raise ValueError(f"{text!r} is not within a year")
+        return round(seconds * SECOND_NS)
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text!r} is not a time (HH:MM or seconds)")
+    hours, minutes, rest = (*map(int, parts), 0)[:3]
+    if minutes > 59 or rest > 59 or hours * 3600 > _SECONDS_MAX:
+        raise ValueError(f"{text!r} is not a time (HH:MM or seconds)")
+    return (hours * 3600 + minutes * 60 + rest) * SECOND_NS
+
+
+def _format_time(at_ns: int) -> str:
+    seconds = at_ns // SECOND_NS
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _complain(path: Path, number: int, line: str, remedy: str) -> ConfigurationError:
+    shown = line if len(line) <= 60 else line[:57] + "..."
+    return ConfigurationError("curve", f"{path.name} line {number}: {shown}", remedy)

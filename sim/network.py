@@ -1,0 +1,371 @@
+"""Frames between peers: uplink queue, latency and jitter, losses, downlink queue, delivery.
+
+Theory of operation. The whole way of a copy is computed when it is sent; its one event is its
+arrival. A sender's uplink sends one frame after the other. A lost packet costs a round trip
+(fast retransmission), or ``RTO_NS_MIN`` if the frame is a single packet, after which nothing
+follows to reveal the loss; frames on one link never overtake each other (TCP). Receivers'
+downlinks are shared as a queue that never idles while bytes are there: a frame that finds it
+taken comes later by the overlap, at the price of a second event.
+
+``spread`` knows contents. A copy that cannot be the first at its receiver, because an earlier
+one is scheduled, costs its sender's uplink but never becomes an event; it is not charged to the
+receiver's downlink. A copy whose receiver's notice (IDONTWANT of GossipSub v1.2, 40 bytes,
+contents of at least 1 kB) reaches the sender before the copy's turn in the uplink is not sent.
+A content must name its frame's meaning; whoever spreads another thing under its name must use
+``send_many``, or the honest copies are taken for repeats.
+
+A crash or restart of the receiver ends its connections: what is on its way to it is dropped.
+Frames that a sender gave to the network leave it even if it stops afterwards. Faults are judged
+when a frame is sent. Not modelled: congestion control, connection set-up, duplicates' downlink.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+from zlib import crc32
+
+from node.inputs import Role
+from sim.journal import Journal
+from sim.kernel import Kernel
+from sim.links import (
+    FROM_STEP,
+    JITTER_SHIFT,
+    LAST,
+    LATENCY,
+    MASK,
+    SALT_STEP,
+    TABLE,
+    TO_STEP,
+    Links,
+)
+from sim.rules import DROP, RuleSet
+from sim.topology import Topology
+
+NEVER_NS = 1 << 62
+PACKET_BYTES = 1_400
+HEADER_BYTES = 66
+RTO_NS_MIN = 200_000_000
+NOTICE_BYTES = 40
+NOTICED_BYTES_MIN = 1_000
+CONTENTS_MAX = 64
+UPLINK_WAIT_NS_MAX = 60_000_000_000
+SECOND_PS = 1_000_000_000_000
+
+
+class Receiver(Protocol):
+    """What the network hands frames to."""
+
+    def receive(self, sender: int, frame: bytes) -> bool:
+        """Take a frame now; False if it is dropped, which the receiver counts by reason."""
+        ...
+
+
+class Content:
+    """One content that is being spread: when it first reaches each peer, and whether it did."""
+
+    __slots__ = ("arrivals", "is_delivered", "salt", "tag")
+
+    def __init__(self, peers: int, content: bytes) -> None:
+        self.arrivals = [NEVER_NS] * peers
+        self.is_delivered = bytearray(peers)
+        self.tag = int.from_bytes(content[:7], "big")
+        self.salt = self.tag * SALT_STEP
+
+    def forget(self, peer: int) -> None:
+        """A later copy to this peer is a first one again."""
+        self.arrivals[peer] = NEVER_NS
+        self.is_delivered[peer] = 0
+
+
+# sender, receiver, frame, bytes on the wire, receiver's incarnation, tag, content
+Flight = tuple[int, int, bytes, int, int, int, Content | None]
+
+
+class Traffic:
+    """Counters of the network; bytes are those on the wire, headers and repeats included.
+
+    ``sent_frames`` and ``sent_bytes`` are by sender. ``dropped`` is by reason. What arrived is
+    counted by the sender's and the receiver's (role, region), see ``compute_delivered``.
+    """
+
+    __slots__ = ("_cells", "cell_of", "delivered_bytes", "delivered_frames", "dropped",
+                 "duplicates", "notices", "sent_bytes", "sent_frames", "spared")
+
+    def __init__(self, topology: Topology) -> None:
+        regions = len(topology.regions)
+        roles = list(Role)
+        self._cells = [(role, region) for role in roles for region in range(regions)]
+        self.cell_of = [roles.index(one.role) * regions + one.region for one in topology.peers]
+        self.sent_frames = [0] * len(topology.peers)
+        self.sent_bytes = [0] * len(topology.peers)
+        self.delivered_frames = [0] * len(self._cells) ** 2
+        self.delivered_bytes = [0] * len(self._cells) ** 2
+        self.duplicates = 0
+        self.spared = 0
+        self.notices = 0
+        self.dropped: dict[str, int] = {}
+
+    @property
+    def cells(self) -> int:
+        """How many pairs of role and region there are: the width of the delivered tables."""
+        return len(self._cells)
+
+    @property
+    def frames(self) -> int:
+        """Frames put on links, notices included."""
+        return sum(self.sent_frames) + self.notices
+
+    @property
+    def bytes(self) -> int:
+        """Bytes put on links, notices included."""
+        return sum(self.sent_bytes) + self.notices * (NOTICE_BYTES + HEADER_BYTES)
+
+    def drop(self, reason: str) -> None:
+        """Count one frame that will not be handled."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def compute_delivered(self) -> dict[tuple[Role, int, Role, int], tuple[int, int]]:
+        """(frames, bytes) by sender's role and region, then receiver's; no zero rows."""
+        width = len(self._cells)
+        return {
+            (*self._cells[cell // width], *self._cells[cell % width]):
+                (frames, self.delivered_bytes[cell])
+            for cell, frames in enumerate(self.delivered_frames) if frames
+        }
+
+
+class Network:
+    """Carries frames between the peers of one topology.
+
+    ``attach`` the receivers before the first frame. ``count_duplicates_as_events`` computes
+    every copy in full and gives it an event, the slow way that the fast one must agree with.
+    """
+
+    __slots__ = ("_all_events", "_contents", "_downlink_begin_ns", "_downlink_free_ns",
+                 "_downlink_ps", "_incarnations", "_journal", "_kernel", "_links", "_receivers",
+                 "_sends", "_tagged", "_uplink_free_ns", "_uplink_ps", "rules", "traffic")
+
+    def __init__(
+        self, kernel: Kernel, topology: Topology, links: Links, rules: RuleSet,
+        journal: Journal, *, count_duplicates_as_events: bool = False,
+    ) -> None:
+        peers = topology.peers
+        self.rules = rules
+        self.traffic = Traffic(topology)
+        self._kernel = kernel
+        self._links = links
+        self._journal = journal
+        self._receivers: Sequence[Receiver] = ()
+        self._all_events = count_duplicates_as_events
+        self._contents: dict[bytes, Content] = {}
+        self._incarnations = [0] * len(peers)
+        self._sends = 0
+        self._tagged: tuple[bytes, int] = (b"", crc32(b""))
+        self._uplink_ps = [8 * SECOND_PS // peer.profile.uplink_bps for peer in peers]
+        self._downlink_ps = [8 * SECOND_PS // peer.profile.downlink_bps for peer in peers]
+        self._uplink_free_ns = [0] * len(peers)
+        self._downlink_begin_ns = [0] * len(peers)
+        self._downlink_free_ns = [0] * len(peers)
+
+    def attach(self, receivers: Sequence[Receiver]) -> None:
+        """Say who receives, by peer index."""
+        assert len(receivers) == len(self._incarnations), "each peer has a receiver"
+        self._receivers = receivers
+
+    def cut(self, peer: int) -> None:
+        """End all connections to a peer: what is on its way to it will not arrive."""
+        self._incarnations[peer] += 1
+        for content in self._contents.values():
+            content.forget(peer)
+
+    def send(self, sender: int, receiver: int, frame: bytes, depart_ns: int) -> None:
+        """Put one frame on one link, not before ``depart_ns``."""
+        self.send_many(sender, (receiver,), frame, depart_ns)
+
+    def send_many(
+        self, sender: int, receivers: Sequence[int], frame: bytes, depart_ns: int
+    ) -> None:
+        """Put one frame on several links, one after the other; nobody is spared."""
+        count = len(receivers)
+        size, packets = compute_wire(frame)
+        up_ns = size * self._uplink_ps[sender] // 1_000
+        start_ns = self._take_uplink(sender, count, up_ns, size, depart_ns)
+        if start_ns < 0:
+            return
+        self._sends += 1
+        salt = sender * FROM_STEP + self._sends * SALT_STEP
+        tag = self._compute_tag(frame)
+        links = self._links
+        row, jitters, chances = links.rows[sender], links.jitters, links.chances
+        ruled = self.rules.active
+        downlink_ps, incarnations = self._downlink_ps, self._incarnations
+        at, arrive = self._kernel.at, self._arrive
+        for receiver in receivers:
+            start_ns += up_ns
+            link = row.get(receiver) or links.open(sender, receiver)
+            latency_ns, jitter_ns, loss, last_ns = link
+            index = (salt + receiver * TO_STEP) & MASK
+            at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
+            at_ns += size * downlink_ps[receiver] // 1_000
+            if loss and chances[index] < loss * packets:
+                at_ns += compute_retransmission_ns(latency_ns, packets)
+            if ruled:
+                verdict = self.rules.judge(sender, receiver, latency_ns, index)
+                if verdict == DROP:
+                    self.traffic.drop("fault")
+                    continue
+                at_ns += verdict
+            if at_ns < last_ns:
+                at_ns = last_ns
+            link[LAST] = at_ns
+            flight = (sender, receiver, frame, size, incarnations[receiver], tag, None)
+            at(at_ns, arrive, flight)
+
+    def spread(
+        self, sender: int, receivers: Sequence[int], frame: bytes, content: bytes,
+        depart_ns: int,
+    ) -> None:
+        """Put one frame on several links, sparing copies as the module says."""
+        size, packets = compute_wire(frame)
+        up_ns = size * self._uplink_ps[sender] // 1_000
+        start_ns = self._take_uplink(sender, 0, up_ns, size, depart_ns)
+        if start_ns < 0:
+            return
+        first_ns = start_ns
+        known = self._contents.get(content) or self._remember(content)
+        arrivals = known.arrivals
+        if depart_ns < arrivals[sender]:
+            arrivals[sender] = depart_ns
+        known.is_delivered[sender] = 1
+        tag = known.tag
+        salt = known.salt + sender * FROM_STEP
+        is_noticed = size >= NOTICED_BYTES_MIN
+        traffic, all_events = self.traffic, self._all_events
+        if is_noticed:
+            traffic.notices += len(receivers)
+        links = self._links
+        row, jitters, chances = links.rows[sender], links.jitters, links.chances
+        ruled = self.rules.active
+        for receiver in receivers:
+            link = row.get(receiver) or links.open(sender, receiver)
+            earlier_ns = arrivals[receiver]
+            if earlier_ns <= start_ns:
+                if is_noticed and earlier_ns + link[LATENCY] <= start_ns:
+                    traffic.spared += 1
+                    continue
+                if not all_events:
+                    traffic.duplicates += 1
+                    start_ns += up_ns
+                    continue
+            start_ns += up_ns
+            latency_ns, jitter_ns, loss, last_ns = link
+            index = (salt + receiver * TO_STEP) & MASK
+            at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
+            at_ns += size * self._downlink_ps[receiver] // 1_000
+            if loss and chances[index] < loss * packets:
+                at_ns += compute_retransmission_ns(latency_ns, packets)
+            if ruled:
+                verdict = self.rules.judge(sender, receiver, latency_ns, index)
+                if verdict == DROP:
+                    traffic.drop("fault")
+                    continue
+                at_ns += verdict
+            if at_ns < last_ns:
+                at_ns = last_ns
+            if at_ns < earlier_ns:
+                arrivals[receiver] = link[LAST] = at_ns
+            elif not all_events:
+                traffic.duplicates += 1
+                continue
+            flight = (
+                sender, receiver, frame, size, self._incarnations[receiver], tag, known
+            )
+            self._kernel.at(at_ns, self._arrive, flight)
+        if up_ns:
+            count = (start_ns - first_ns) // up_ns
+            traffic.sent_frames[sender] += count
+            traffic.sent_bytes[sender] += count * size
+        self._uplink_free_ns[sender] = start_ns
+
+    def _take_uplink(
+        self, sender: int, count: int, up_ns: int, size: int, depart_ns: int
+    ) -> int:
+        # -1: the queue is too long and nothing is sent
+        assert depart_ns >= self._kernel.now_ns, "nothing departs before it is sent"
+        free_ns = self._uplink_free_ns[sender]
+        start_ns = free_ns if free_ns > depart_ns else depart_ns
+        if start_ns - depart_ns > UPLINK_WAIT_NS_MAX:
+            self.traffic.drop("uplink full")
+            return -1
+        self._uplink_free_ns[sender] = start_ns + count * up_ns
+        self.traffic.sent_frames[sender] += count
+        self.traffic.sent_bytes[sender] += count * size
+        return start_ns
+
+    def _remember(self, content: bytes) -> Content:
+        assert content, "a content has a name"
+        contents = self._contents
+        if len(contents) >= CONTENTS_MAX:
+            del contents[next(iter(contents))]
+        known = contents[content] = Content(len(self._incarnations), content)
+        return known
+
+    def _compute_tag(self, frame: bytes) -> int:
+        # one frame is often sent many times in a row: by each of a node's Send effects
+        known, tag = self._tagged
+        if known is not frame:
+            tag = crc32(frame)
+            self._tagged = (frame, tag)
+        return tag
+
+    def _arrive(self, flight: Flight) -> None:
+        _, receiver, _, size, incarnation, _, content = flight
+        if incarnation != self._incarnations[receiver]:
+            self.traffic.drop("connection ended")
+            return
+        if content is not None:
+            if content.is_delivered[receiver]:
+                self.traffic.duplicates += 1
+                return
+            content.is_delivered[receiver] = 1
+        now_ns = self._kernel.now_ns
+        down_ns = size * self._downlink_ps[receiver] // 1_000
+        begin_ns = now_ns - down_ns
+        free_ns = self._downlink_free_ns[receiver]
+        if free_ns <= begin_ns:
+            self._downlink_begin_ns[receiver] = begin_ns
+            self._downlink_free_ns[receiver] = now_ns
+            self._deliver(flight)
+            return
+        # the downlink was taken for part of this frame's time: it ends later by that part
+        taken_from_ns = self._downlink_begin_ns[receiver]
+        done_ns = now_ns + free_ns - max(taken_from_ns, begin_ns)
+        self._downlink_begin_ns[receiver] = min(taken_from_ns, begin_ns)
+        self._downlink_free_ns[receiver] = done_ns
+        self._kernel.at(done_ns, self._deliver, flight)
+
+    def _deliver(self, flight: Flight) -> None:
+        sender, receiver, frame, size, incarnation, tag, content = flight
+        traffic = self.traffic
+        if incarnation != self._incarnations[receiver]:
+            traffic.drop("connection ended")
+            return
+        self._journal.delivery(self._kernel.now_ns, sender, receiver, tag)
+        cell = traffic.cell_of[sender] * traffic.cells + traffic.cell_of[receiver]
+        traffic.delivered_frames[cell] += 1
+        traffic.delivered_bytes[cell] += size
+        if not self._receivers[receiver].receive(sender, frame) and content is not None:
+            content.forget(receiver)
+
+
+def compute_wire(frame: bytes) -> tuple[int, int]:
+    """Bytes on the wire, and packets, of a frame; 66 bytes of TCP, IP and Ethernet each."""
+    packets = 1 + len(frame) // PACKET_BYTES
+    return len(frame) + HEADER_BYTES * packets, packets
+
+
+def compute_retransmission_ns(latency_ns: int, packets: int) -> int:
+    """What a lost packet costs a frame."""
+    round_trip_ns = 2 * latency_ns
+    if packets > 1:
+        return round_trip_ns
+    return max(RTO_NS_MIN, round_trip_ns)

@@ -1,0 +1,185 @@
+"""A scenario is data: a question, its answer as thresholds, who takes part, and what fails.
+
+A file defines ``scenario = Scenario(...)``; its docstring asks the question. ``load_scenario``
+takes a name in scenarios/ or the path of anyone's own file.
+"""
+
+import difflib
+import importlib.util
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import ModuleType
+
+from node.errors import InvalidParams
+from node.params import Params
+from sim.errors import ConfigurationError, ScenarioScriptError
+from sim.faults import Fault, parse_fault
+from sim.thresholds import Threshold
+from sim.topology import PRESETS, TopologyConfig
+from sim.workload import Workload
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
+PEERS_MIN = 10
+PEERS_MAX = 100_000
+USERS_MAX = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateJoin:
+    """``observers`` observers start only at ``at`` (local time), from genesis."""
+
+    observers: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One question to the city. Raises ConfigurationError with the field and its value.
+
+    Of ``peers``, 2.5 % are validators (at least 4), 7.5 % relays (at least 4) and the others
+    observers, unless ``validators`` or ``relays`` say otherwise. ``starts`` leaves time for
+    registration before the workload opens.
+    """
+
+    name: str
+    question: str
+    workload: Workload
+    users: int = 1_500_000
+    peers: int = 1_000
+    seed: int = 1
+    validators: int | None = None
+    relays: int | None = None
+    preset: str = "city"
+    starts: str = "07:30"
+    params: Params = field(default_factory=Params)
+    faults: tuple[Fault, ...] = ()
+    late: LateJoin | None = None
+    thresholds: tuple[Threshold, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_whole("users", self.users, 1, USERS_MAX)
+        _require_whole("peers", self.peers, PEERS_MIN, PEERS_MAX)
+        _require_whole("seed", self.seed, 0, 2**63 - 1)
+        if self.preset not in PRESETS:
+            raise ConfigurationError("preset", self.preset, f"one of {', '.join(PRESETS)}")
+        self.build_topology_config()
+        if self.late is not None:
+            observers = self.build_topology_config().observers
+            _require_whole("late.observers", self.late.observers, 1, observers)
+
+    def build_topology_config(self) -> TopologyConfig:
+        """How the peers are divided among the roles."""
+        validators = self.validators
+        if validators is None:
+            validators = max(4, round(self.peers * 0.025))
+        relays = max(4, round(self.peers * 0.075)) if self.relays is None else self.relays
+        return TopologyConfig(
+            validators=validators, relays=relays,
+            observers=self.peers - validators - relays, preset=self.preset,
+        )
+
+    def with_overrides(
+        self, *, users: int | None = None, peers: int | None = None, seed: int | None = None,
+        engine: str | None = None, settings: dict[str, str] | None = None,
+        faults: tuple[str, ...] = (),
+    ) -> "Scenario":
+        """The same question at another scale; ``settings`` are ``--set name=value``.
+
+        A setting names a field of the scenario, of its workload or of the chain's parameters.
+        """
+        scenario = self
+        if users is not None:
+            scenario = replace(scenario, users=users)
+        if peers is not None:
+            late = scenario.late
+            if late is not None:
+                share = late.observers / self.peers
+                late = replace(late, observers=max(1, round(peers * share)))
+            scenario = replace(scenario, peers=peers, late=late)
+        if seed is not None:
+            scenario = replace(scenario, seed=seed)
+        try:
+            if engine is not None:
+                params = replace(scenario.params, engine=engine)
+                scenario = replace(scenario, params=params)
+            for name, text in (settings or {}).items():
+                scenario = _set(scenario, name, text)
+        except InvalidParams as error:
+            raise ConfigurationError(error.field, error.value, error.remedy) from error
+        parsed = tuple(parse_fault(text) for text in faults)
+        return replace(scenario, faults=scenario.faults + parsed) if parsed else scenario
+
+
+_PARTS = ("workload", "params")
+_FIXED = {"name", "question", "workload", "params", "faults", "late", "thresholds", "engine"}
+
+
+def _set(scenario: Scenario, name: str, text: str) -> Scenario:
+    own = [item.name for item in fields(scenario) if item.name not in _FIXED]
+    if name in own:
+        return replace(scenario, **{name: _parse(name, text, getattr(scenario, name))})
+    known = list(own)
+    for part_name in _PARTS:
+        part = getattr(scenario, part_name)
+        names = [item.name for item in fields(part) if item.name not in _FIXED]
+        if name in names:
+            changed = replace(part, **{name: _parse(name, text, getattr(part, name))})
+            return replace(scenario, **{part_name: changed})
+        known += names
+    near = difflib.get_close_matches(name, known, 3) or sorted(known)
+    raise ConfigurationError("--set", name, f"known settings: {', '.join(near)}")
+
+
+def _parse(name: str, text: str, now: object) -> int | float | str:
+    if isinstance(now, str):
+        return text
+    try:
+        return float(text) if isinstance(now, float) else int(text)
+    except ValueError as error:
+        raise ConfigurationError(name, text, "give a number") from error
+
+
+def _require_whole(name: str, value: int, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ConfigurationError(name, value, f"give a whole number from {low} to {high}")
+
+
+def list_scenarios() -> list[str]:
+    """The names of the scenarios that come with Veche."""
+    files = SCENARIOS.glob("*.py")
+    return sorted(file.stem.replace("_", "-") for file in files if file.stem != "__init__")
+
+
+def load_scenario(name_or_path: str) -> Scenario:
+    """The scenario of that name, or in that file.
+
+    Raises ConfigurationError for an unknown name or a file without ``scenario``, and
+    ScenarioScriptError, with the line, for a file that raises.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".py":
+        path = SCENARIOS / f"{name_or_path.replace('-', '_')}.py"
+        if not path.is_file() or path.stem == "__init__":
+            known = list_scenarios()
+            near = difflib.get_close_matches(name_or_path, known, 1) or known
+            raise ConfigurationError("scenario", name_or_path, f"try {', '.join(near)}")
+    elif not path.is_file():
+        raise ConfigurationError("scenario", name_or_path, "there is no such file")
+    scenario = getattr(_execute(path), "scenario", None)
+    if not isinstance(scenario, Scenario):
+        raise ConfigurationError("scenario", str(path), "define scenario = Scenario(...) in it")
+    return scenario
+
+
+def _execute(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+        raise ScenarioScriptError(str(path), error) from error
+    return module

@@ -1,0 +1,110 @@
+"""Shared work: what is a pure function of bytes is computed once per process.
+
+Every virtual peer still reports, and pays its virtual time for, all that it would have computed
+alone. A run with ``Work`` in place of ``SharedWork`` has the same digest.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from node.crypto import is_signature_valid, open_box
+from node.errors import NodeError
+from node.work import Work
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+REMEMBERED_PER_FUNCTION = 1_024
+REMEMBERED_SIGNATURES = 65_536
+
+
+class _Memo:
+    """The last results by key: a young and an old generation, neither over the capacity."""
+
+    __slots__ = ("capacity", "old", "young")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.young: dict[bytes, object] = {}
+        self.old: dict[bytes, object] = {}
+
+    def put(self, key: bytes, value: object) -> None:
+        if len(self.young) >= self.capacity:
+            self.old = self.young
+            self.young = {}
+        self.young[key] = value
+
+
+class _Failed:
+    """A remembered refusal, raised again for the next who asks."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: NodeError) -> None:
+        self.error = error
+
+
+class SharedWork(Work):
+    """A ``Work`` that remembers by content, bounded, for all nodes of one process.
+
+    ``computed`` counts the calls that were not answered from memory.
+    """
+
+    __slots__ = ("_boxes", "_memos", "_signatures", "computed")
+
+    def __init__(self) -> None:
+        self._memos: dict[Callable[..., object], _Memo] = {}
+        self._signatures = _Memo(REMEMBERED_SIGNATURES)
+        self._boxes: dict[bytes, bytes | None] = {}
+        self.computed = 0
+
+    def once(
+        self, function: Callable[Arguments, Result], key: bytes, *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Result:
+        """As ``Work.once``, from memory if the same key was computed before."""
+        memo = self._memos.get(function)
+        if memo is None:
+            memo = self._memos[function] = _Memo(REMEMBERED_PER_FUNCTION)
+        result = memo.young.get(key)
+        if result is None:
+            result = memo.old.get(key)
+            if result is None:
+                try:
+                    result = function(*arguments, **named)
+                except NodeError as error:
+                    result = _Failed(error)
+                self.computed += 1
+                memo.put(key, _NOTHING if result is None else result)
+        if type(result) is _Failed:
+            raise result.error.with_traceback(None)
+        return None if result is _NOTHING else result  # type: ignore[return-value]
+
+    def check_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        """As ``Work.check_signature``; only what holds is remembered."""
+        memo = self._signatures
+        known = memo.young.get(signature) or memo.old.get(signature)
+        if known == (key, message):
+            return True
+        if not is_signature_valid(key, message, signature):
+            return False
+        self.computed += 1
+        memo.put(signature, (key, message))
+        return True
+
+    def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """A worker process has checked that this signature holds."""
+        self._signatures.put(signature, (key, message))
+
+    def open_box(self, box: bytes, nonce: bytes, sender: bytes, secret: bytes) -> bytes | None:
+        """As ``Work.open_box``; what workers opened is taken out as it is asked for."""
+        if box in self._boxes:
+            return self._boxes.pop(box)
+        return open_box(box, nonce, sender, secret)
+
+    def remember_opened(self, box: bytes, plain: bytes | None) -> None:
+        """A worker process has opened this box."""
+        self._boxes[box] = plain
+
+
+_NOTHING = object()

@@ -1,0 +1,42 @@
+import pytest
+
+from node.consensus.qbft.lock import SLOT, Lock, Prepared, decode_lock
+from node.consensus.qbft.messages import decode_message
+from tests.node.consensus.city import Application, Author, make_genesis
+
+GENESIS = make_genesis(4)
+BLOCK = Application(GENESIS, GENESIS.validators[0]).make_block(0)
+DIGEST = BLOCK.header.digest
+PREPARED = Prepared(
+    2, BLOCK, tuple(Author(GENESIS, i).prepare(1, 2, DIGEST) for i in range(3))
+)
+
+
+def read(record):
+    chain_id, params = GENESIS.compute_chain_id(), GENESIS.params
+    return decode_lock(record, lambda payload: decode_message(payload, chain_id, params), params)
+
+
+def test_promises_survive_a_restart():
+    lock = Lock(1)
+    assert read(lock.promise_prepare(0, DIGEST).data).voted == DIGEST
+    entered = read(lock.promise_round(2).data)
+    assert (entered.height, entered.round, entered.voted) == (1, 2, None)
+    lock.promise_prepare(2, DIGEST)
+    effect = lock.promise_commit(PREPARED)
+    assert effect.slot == SLOT
+    assert read(effect.data).prepared == PREPARED
+    later = read(lock.promise_round(3).data)
+    assert (later.round, later.voted, later.prepared) == (3, None, PREPARED)
+
+
+def test_promises_are_never_taken_back():
+    lock = Lock(1, 2, DIGEST)
+    with pytest.raises(AssertionError):
+        lock.promise_round(2)
+    with pytest.raises(AssertionError):
+        lock.promise_prepare(1, DIGEST)
+    with pytest.raises(AssertionError):
+        lock.promise_prepare(2, bytes(32))
+    with pytest.raises(AssertionError):
+        Lock(1, 2).promise_commit(PREPARED)
