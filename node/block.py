@@ -96,7 +96,9 @@ def make_genesis_block(genesis: Genesis, state_root: Digest) -> Block:
     return make_block(header, 0, (), ())
 
 
-def compute_seal_message(chain_id: bytes, height: int, round_number: int, block: Digest) -> bytes:
+def compute_seal_message(
+    chain_id: bytes, height: int, round_number: int, block: Digest
+) -> bytes:
     """What a commit seal signs. It is also all that a Commit message says."""
     return digest(b"seal", encode([chain_id, height, round_number, block]))
 

@@ -5,9 +5,10 @@ Per-transaction work happens once at a relay and once at each validator; everyon
 digests (after Narwhal's batches).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.codec import decode, encode
+from node.codec import Value, decode, encode
 from node.crypto import Identity, digest
 from node.errors import InvalidEncoding, InvalidMessage, InvalidTransaction
 from node.params import Params
@@ -29,11 +30,11 @@ class Bundle:
 
 
 def make_bundle(
-    identity: Identity, chain_id: bytes, sequence: int, transactions: list[bytes]
+    identity: Identity, chain_id: bytes, sequence: int, transactions: Sequence[bytes]
 ) -> bytes:
     """A signed bundle of encoded transactions, in their order of arrival."""
     assert transactions
-    body = encode([chain_id, identity.public, sequence, transactions])
+    body = encode([chain_id, identity.public, sequence, tuple(transactions)])
     return encode([body, identity.sign(compute_bundle_digest(body))])
 
 
@@ -63,6 +64,8 @@ def decode_bundle(encoded: bytes, params: Params) -> Bundle:
             len(chain_id) == CHAIN_ID_BYTES and len(relay) == 32
             and type(sequence) is int and sequence >= 0
         ):
+            if len(items) > params.bundle_transactions_max:
+                raise InvalidMessage("bundle encoding", "over bundle_transactions_max")
             return Bundle(
                 compute_bundle_digest(body), chain_id, relay, sequence,
                 _decode_items(items, params.transaction_bytes_max), signature, encoded,
@@ -70,7 +73,7 @@ def decode_bundle(encoded: bytes, params: Params) -> Bundle:
     raise InvalidMessage("bundle encoding", "body is not [chain, relay, sequence, items]")
 
 
-def _decode_items(items: list[object], bytes_max: int) -> tuple[Transaction, ...]:
+def _decode_items(items: Sequence[Value], bytes_max: int) -> tuple[Transaction, ...]:
     transactions = []
     for item in items:
         if type(item) is not bytes:

@@ -18,7 +18,6 @@ from node.validation import (
     compute_execution_key,
     verify_bundle,
     verify_header,
-    verify_seals,
 )
 from node.work import Work
 

@@ -13,7 +13,7 @@ import msgpack
 
 from node.errors import InvalidEncoding
 
-Value: TypeAlias = "None | bool | int | str | bytes | list[Value] | tuple[Value, ...]"
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | tuple[Value, ...] | None"
 
 ELEMENTS_MAX = 65_536
 DEPTH_MAX = 8
@@ -31,7 +31,7 @@ def encode(value: Value) -> bytes:
 
 
 def decode(data: bytes, bytes_max: int, elements_max: int = ELEMENTS_MAX) -> Value:
-    """The value of which ``data`` is the canonical encoding.
+    """The value of which ``data`` is the canonical encoding; arrays come as lists.
 
     Raises InvalidEncoding when data is longer than ``bytes_max``, truncated, followed by more
     bytes, nested deeper than DEPTH_MAX, of more than ``elements_max`` elements, outside of
@@ -40,70 +40,73 @@ def decode(data: bytes, bytes_max: int, elements_max: int = ELEMENTS_MAX) -> Val
     size = len(data)
     if size > bytes_max:
         raise InvalidEncoding("oversized", size)
-    _scan(data, size, elements_max)
+    try:
+        end = _scan(data, size, elements_max)
+    except IndexError as error:
+        raise InvalidEncoding("truncated", size) from error
+    if end != size:
+        raise InvalidEncoding("truncated" if end > size else "trailing bytes", size)
     try:
         value: Value = msgpack.unpackb(data, raw=False, use_list=True)
-    except (ValueError, msgpack.UnpackException) as error:
+    except ValueError as error:  # a string that is not UTF-8: the scan saw to all else
         raise InvalidEncoding("malformed", size) from error
     return value
 
 
-def _scan(data: bytes, size: int, elements_max: int) -> None:
-    """One pass over the type bytes: bounds, depth, counts and shortest forms."""
+def _scan(data: bytes, size: int, elements_max: int) -> int:
+    """One pass over the type bytes: depth, counts and shortest forms. Returns where it ends.
+
+    Reading past the end is an IndexError. A transaction costs two scans, so the commonest
+    elements come first and are counted by the array that holds them.
+    """
+    steps = _STEPS
     at = 0
-    elements = 0
+    elements = 1
     left = 1  # elements still to come in the innermost open array
     outer: list[int] = []
     while True:
-        while left == 0:
-            if not outer:
-                if at != size:
-                    raise InvalidEncoding("trailing bytes", size)
-                return
-            left = outer.pop()
-        if at >= size:
-            raise InvalidEncoding("truncated", size)
-        left -= 1
-        elements += 1
-        if elements > elements_max:
-            raise InvalidEncoding("too many elements", size)
-        tag = data[at]
-        at += 1
-        if tag < 0x80 or tag >= 0xE0 or 0xC0 == tag or tag in (0xC2, 0xC3):
-            continue
-        if 0x90 <= tag <= 0x9F:
-            count = tag & 0x0F
-        elif tag == 0xC4:  # bin 8, the commonest after small integers
-            at += 1 + (data[at] if at < size else size)
-            continue
-        elif 0xA0 <= tag <= 0xBF:
-            at += tag & 0x1F
-            continue
-        elif 0xCC <= tag <= 0xD3:
-            at = _skip_integer(data, at, tag, size)
-            continue
-        else:
-            form = _LENGTH_FORMS.get(tag)
-            if form is None:
-                raise InvalidEncoding("type outside of the subset", size)
-            width, least, is_array = form
-            length = int.from_bytes(data[at : at + width], "big")
-            if at + width > size:
-                raise InvalidEncoding("truncated", size)
-            if length < least:
-                raise InvalidEncoding("not canonical", size)
-            at += width
-            if not is_array:
-                at += length
+        while left:
+            left -= 1
+            tag = data[at]
+            step = steps[tag]
+            if step:
+                at += step
                 continue
-            count = length
-        if count > size - at:
-            raise InvalidEncoding("truncated", size)
-        if len(outer) >= DEPTH_MAX:
-            raise InvalidEncoding("nested too deeply", size)
-        outer.append(left)
-        left = count
+            if tag == _BIN_8:
+                at += 2 + data[at + 1]
+                continue
+            if tag & 0xF0 == _FIXARRAY:
+                count = tag & 0x0F
+                at += 1
+            elif tag in _INTEGER_FORMS:
+                at = _skip_integer(data, at + 1, tag, size)
+                continue
+            else:
+                at, count = _skip_length(data, at + 1, tag, size)
+                if count < 0:
+                    continue
+            elements += count
+            if elements > elements_max:
+                raise InvalidEncoding("too many elements", size)
+            if len(outer) == DEPTH_MAX:
+                raise InvalidEncoding("nested too deeply", size)
+            outer.append(left)
+            left = count
+        if not outer:
+            return at
+        left = outer.pop()
 
+
+_BIN_8 = 0xC4
+_FIXARRAY = 0x90
+
+# tag -> bytes of the whole element where the tag alone tells them, otherwise 0:
+# small integers, nil, booleans, short strings
+_STEPS = (
+    bytes([1]) * 0x80 + bytes(0x20) + bytes(range(1, 0x21))
+    + bytes([1, 0, 1, 1]) + bytes(0x1C) + bytes([1]) * 0x20
+)
+assert len(_STEPS) == 256
 
 # tag -> (bytes of the length, least length for which this form is the shortest, array?)
 _LENGTH_FORMS = {
@@ -131,9 +134,24 @@ _INTEGER_FORMS = {
 
 def _skip_integer(data: bytes, at: int, tag: int, size: int) -> int:
     width, signed, low, high = _INTEGER_FORMS[tag]
-    if at + width > size:
+    end = at + width
+    if end > size:
         raise InvalidEncoding("truncated", size)
-    value = int.from_bytes(data[at : at + width], "big", signed=signed)
-    if low <= value <= high:
+    if low <= int.from_bytes(data[at:end], "big", signed=signed) <= high:
         raise InvalidEncoding("not canonical", size)
-    return at + width
+    return end
+
+
+def _skip_length(data: bytes, at: int, tag: int, size: int) -> tuple[int, int]:
+    """(where the string ends, -1), or (where the first element begins, how many)."""
+    form = _LENGTH_FORMS.get(tag)
+    if form is None:
+        raise InvalidEncoding("type outside of the subset", size)
+    width, least, is_array = form
+    end = at + width
+    if end > size:
+        raise InvalidEncoding("truncated", size)
+    length = int.from_bytes(data[at:end], "big")
+    if length < least:
+        raise InvalidEncoding("not canonical", size)
+    return (end, length) if is_array else (end + length, -1)

@@ -18,6 +18,7 @@ from node.consensus.engine import Behind, Decide, Engine, Outcome, Say
 from node.consensus.qbft.controller import Controller
 from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
+from node.consensus.seals import verify_seals
 from node.crypto import Identity, digest
 from node.effects import Disconnect, Effect, Emit, Persist, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
@@ -39,7 +40,7 @@ from node.producer import Producer, describe_execution
 from node.relay import Relay
 from node.sync import Sync
 from node.types import Digest, Now, PeerHandle
-from node.validation import verify_bundle, verify_seals
+from node.validation import verify_bundle
 from node.verdict import Accept, Reject
 from node.wire import (
     BlockCarried,
@@ -179,11 +180,16 @@ class Node:
         effects.append(Worked(WorkKind.DECODE_BYTES, len(frame)))
         effects.append(Worked(WorkKind.CHECK_SIGNATURE, len(block.seals)))
         chain.verify_place(block)
-        self.work.once(verify_seals, frame, block, self.work)
+        self._verify_seals(frame, block)
         onward = self.gossip.get_onward(peer)
         if onward:
             effects.append(Spread(onward, frame, header.digest))
         self._execute_and_adopt(now, block, effects)
+
+    def _verify_seals(self, key: bytes, block: Block) -> None:
+        """The header's validators were found to be those of its place; ``key`` holds both."""
+        check = self.work.check_signature
+        self.work.once(verify_seals, key, block, block.header.validators, check)
 
     def _upon_other_block(self, block: Block, effects: list[Effect]) -> None:
         """Only a block that is sealed by the validators of its place proves a broken chain."""
@@ -191,7 +197,7 @@ class Node:
         mine = self.chain.get_header(height)
         if block.header.validators != mine.validators or block.header.parent != mine.parent:
             raise InvalidBlock("other block", mine.digest.hex(), block.header.digest.hex())
-        self.work.once(verify_seals, block.encoded, block, self.work)
+        self._verify_seals(block.encoded, block)
         effects.append(Emit(ConflictSeen(height, mine.digest, block.header.digest)))
 
     def _execute_and_adopt(self, now: Now, block: Block, effects: list[Effect]) -> None:
@@ -281,7 +287,7 @@ class Node:
                 effects.append(Worked(WorkKind.DECODE_BYTES, len(encoded)))
                 effects.append(Worked(WorkKind.CHECK_SIGNATURE, len(block.seals)))
                 self.chain.verify_place(block)
-                self.work.once(verify_seals, encoded, block, self.work)
+                self._verify_seals(encoded, block)
                 self._execute_and_adopt(now, block, effects)
         self.sync.upon_progress(now, peer, self.chain.height, effects)
 
@@ -328,7 +334,7 @@ class Node:
         peer: PeerHandle | None = None,
     ) -> None:
         assert self.producer is not None
-        effects.extend(self.producer.take_worked())
+        effects.extend(self.producer.take_account())
         for outcome in outcomes:
             if type(outcome) is Say:
                 frame = frame_consensus(outcome.frame_payload)

@@ -3,8 +3,9 @@
 from node.block import Block, make_block, make_header
 from node.chain import Chain, decode_bundles, execute
 from node.crypto import Identity
-from node.effects import Worked
+from node.effects import Emit, Worked
 from node.errors import InvalidBlock
+from node.events import BlockProposed
 from node.execution import BlockOutput
 from node.mempool import Mempool
 from node.types import Digest, Now, PublicKey, Signature
@@ -15,17 +16,17 @@ from node.work import Work, WorkKind
 class Producer:
     """The engine's Application: builds and checks blocks upon one node's chain.
 
-    ``take_worked`` hands over what was computed since it was last asked, for the host's account.
+    ``take_account`` hands over what was computed and built since it was last asked.
     """
 
-    __slots__ = ("_chain", "_identity", "_mempool", "_verified", "_work", "_worked")
+    __slots__ = ("_account", "_chain", "_identity", "_mempool", "_verified", "_work")
 
     def __init__(self, chain: Chain, mempool: Mempool, identity: Identity, work: Work) -> None:
         self._chain = chain
         self._mempool = mempool
         self._identity = identity
         self._work = work
-        self._worked: list[Worked] = []
+        self._account: list[Worked | Emit] = []
         self._verified: Digest = b""
 
     def propose(self, now: Now, height: int) -> Block | None:
@@ -47,7 +48,9 @@ class Producer:
         )
         block = make_block(header, 0, (), encodings)
         chain.prepare(header, output)
-        self._worked.extend(describe_execution(output))
+        self._account.extend(describe_execution(output))
+        proposed = BlockProposed(height, 0, header.digest, output.transaction_count)
+        self._account.append(Emit(proposed))
         self._verified = header.digest
         return block
 
@@ -60,8 +63,8 @@ class Producer:
         if block.header.digest != self._verified:
             count = output.transaction_count
             if count:
-                self._worked.append(Worked(WorkKind.CHECK_SIGNATURE, count + len(block.bundles)))
-            self._worked.extend(describe_execution(output))
+                self._account.append(Worked(WorkKind.CHECK_SIGNATURE, count + len(block.bundles)))
+            self._account.extend(describe_execution(output))
             self._verified = block.header.digest
 
     def check_signature(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
@@ -72,12 +75,12 @@ class Producer:
         """This validator's signature."""
         return self._identity.sign(message)
 
-    def take_worked(self) -> list[Worked]:
-        """What was computed since the last call."""
-        worked = self._worked
-        if worked:
-            self._worked = []
-        return worked
+    def take_account(self) -> list[Worked | Emit]:
+        """What was computed, and blocks built, since the last call."""
+        account = self._account
+        if account:
+            self._account = []
+        return account
 
 
 def describe_execution(output: BlockOutput) -> tuple[Worked, ...]:

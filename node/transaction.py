@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from node.codec import Value, decode, encode
 from node.crypto import Identity, digest
 from node.errors import InvalidEncoding, InvalidTransaction
-from node.types import CHAIN_ID_BYTES, Digest, PublicKey, Signature
+from node.types import (
+    CHAIN_ID_BYTES,
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    Digest,
+    PublicKey,
+    Signature,
+)
+
+NONCE_END = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +56,31 @@ def decode_transaction(encoded: bytes, bytes_max: int) -> Transaction:
     Raises InvalidTransaction("encoding") for anything that is not one, bit for bit.
     """
     try:
-        match decode(encoded, bytes_max):
-            case [bytes(body), bytes(signature)] if len(signature) == 64:
-                pass
-            case _:
-                raise InvalidTransaction("encoding", "not [body, signature]")
+        outer = decode(encoded, bytes_max, 3)
+        if type(outer) is not list or len(outer) != 2:
+            raise InvalidTransaction("encoding", "not [body, signature]")
+        body, signature = outer
+        if (
+            type(body) is not bytes
+            or type(signature) is not bytes or len(signature) != SIGNATURE_BYTES
+        ):
+            raise InvalidTransaction("encoding", "not [body, signature]")
         fields = decode(body, bytes_max)
     except InvalidEncoding as error:
         raise InvalidTransaction("encoding", str(error)) from error
-    match fields:
-        case [bytes(chain_id), int(kind), bytes(sender), int(nonce), list(payload)] if (
-            len(chain_id) == CHAIN_ID_BYTES and len(sender) == 32 and 0 <= nonce < 2**53
-            and type(kind) is int and type(nonce) is int
-        ):
-            return Transaction(
-                compute_transaction_id(body), chain_id, kind, sender, nonce, payload,
-                signature, encoded,
-            )
-    raise InvalidTransaction("encoding", "body is not [chain, kind, sender, nonce, payload]")
+    if type(fields) is not list or len(fields) != 5:
+        raise InvalidTransaction("encoding", "body is not of five fields")
+    chain_id, kind, sender, nonce, payload = fields
+    # Class patterns would say this in two lines, in four of the eight microseconds that a
+    # ballot's decoding took.
+    if (
+        type(chain_id) is not bytes or len(chain_id) != CHAIN_ID_BYTES
+        or type(kind) is not int
+        or type(sender) is not bytes or len(sender) != KEY_BYTES
+        or type(nonce) is not int or not 0 <= nonce < NONCE_END
+        or type(payload) is not list
+    ):
+        raise InvalidTransaction("encoding", "not [chain, kind, sender, nonce, payload]")
+    return Transaction(
+        compute_transaction_id(body), chain_id, kind, sender, nonce, payload, signature, encoded
+    )

@@ -3,9 +3,8 @@
 Consensus on which block is next belongs to the engine; how a block must look is here.
 """
 
-from node.block import Block, Header, compute_seal_message
+from node.block import Header
 from node.bundle import Bundle
-from node.consensus.quorum import compute_quorum
 from node.crypto import digest
 from node.codec import encode
 from node.errors import InvalidBlock, InvalidMessage, InvalidTransaction
@@ -62,26 +61,6 @@ def verify_header(
         raise InvalidBlock("validators", len(validators), len(header.validators))
     if header.proposer not in validators:
         raise InvalidBlock("proposer", "a validator", header.proposer.hex())
-
-
-def verify_seals(block: Block, work: Work) -> None:
-    """Raises InvalidBlock unless a quorum of distinct validators of the header sealed it.
-
-    A block carries at most one seal per validator, in ascending order, and each must hold.
-    """
-    header = block.header
-    quorum = compute_quorum(len(header.validators))
-    indices = [seal.validator for seal in block.seals]
-    if indices != sorted(set(indices)):
-        raise InvalidBlock("seal order", sorted(set(indices)), indices)
-    if len(indices) < quorum:
-        raise InvalidBlock("seal count", quorum, len(indices))
-    if indices[-1] >= len(header.validators):
-        raise InvalidBlock("seal index", len(header.validators), indices[-1])
-    message = compute_seal_message(header.chain_id, header.height, block.round, header.digest)
-    for seal in block.seals:
-        if not work.check_signature(header.validators[seal.validator], message, seal.signature):
-            raise InvalidBlock("seal signature", seal.validator, seal.signature.hex())
 
 
 def compute_bundles_root(digests: list[Digest]) -> Digest:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from reports.wording import format_clock, format_seconds
+from reports.wording import format_clock, format_tick
 
 
 class Ink:
@@ -43,23 +43,13 @@ VARIABLES: dict[str, str] = {
     Ink.MAIN_FAINT: "--main-faint", Ink.LOAD: "--load", Ink.WARM: "--warm", Ink.BAD: "--bad",
 }
 
-_STYLE: dict[str, dict[str, str | float | bool]] = {
-    "svg": {"fonttype": "none"},
-    "font": {"family": "DejaVu Sans", "size": 8.5},
-    "text": {"color": Ink.TEXT},
-    "figure": {"facecolor": "none"},
-    "axes": {
-        "edgecolor": Ink.RULE, "labelcolor": Ink.MUTED, "facecolor": "none", "linewidth": 0.8,
-        "spines.top": False, "spines.right": False, "spines.left": False, "axisbelow": True,
-        "grid": True, "grid.axis": "y", "titlesize": 8.5, "titlelocation": "left",
-        "titlecolor": Ink.MUTED,
-    },
-    "grid": {"color": Ink.RULE, "linewidth": 0.6},
-    "xtick": {"color": Ink.MUTED, "major.size": 3, "minor.size": 0, "major.width": 0.8},
-    "ytick": {"color": Ink.MUTED, "major.size": 0, "minor.size": 0},
-    "lines": {"linewidth": 1.4, "solid_joinstyle": "round"},
-    "path": {"simplify": True, "simplify_threshold": 0.25},
+_AXES: dict[str, str | float | bool] = {
+    "edgecolor": Ink.RULE, "labelcolor": Ink.MUTED, "facecolor": "none", "linewidth": 0.8,
+    "spines.top": False, "spines.right": False, "spines.left": False, "axisbelow": True,
+    "grid": True, "grid.axis": "y", "titlesize": 8.5, "titlelocation": "left",
+    "titlecolor": Ink.MUTED,
 }
+_TICKS: dict[str, str | float] = {"color": Ink.MUTED, "minor.size": 0, "major.width": 0.8}
 
 WIDE_IN = 8.6
 NARROW_IN = 4.1
@@ -119,7 +109,7 @@ def label_clock(axes: Axes, start_s: float, end_s: float) -> None:
 def label_seconds(axes: Axes, *, which: str = "y") -> None:
     """Durations on an axis, as people read them."""
     axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_formatter(FuncFormatter(lambda s, _: format_seconds(s)))
+    axis.set_major_formatter(FuncFormatter(lambda s, _: format_tick(s)))
 
 
 def _legend(key: Key) -> str:
@@ -133,9 +123,8 @@ def _legend(key: Key) -> str:
 def _render(name: str, painter: Painter, width: float, height: float, title: str) -> str:
     # the salt is the name, so that no two figures of the page share an id
     with mpl.rc_context():
-        for group, settings in _STYLE.items():
-            mpl.rc(group, **settings)
-        mpl.rc("svg", hashsalt=name)
+        _apply_style()
+        mpl.rc("svg", hashsalt=name, fonttype="none")
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03)
         figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasSVG(figure)
@@ -143,6 +132,18 @@ def _render(name: str, painter: Painter, width: float, height: float, title: str
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return _embed(out.getvalue(), title)
+
+
+def _apply_style() -> None:
+    mpl.rc("font", family="DejaVu Sans", size=8.5)
+    mpl.rc("text", color=Ink.TEXT)
+    mpl.rc("figure", facecolor="none")
+    mpl.rc("axes", **_AXES)
+    mpl.rc("grid", color=Ink.RULE, linewidth=0.6)
+    mpl.rc("xtick", **_TICKS, **{"major.size": 3})
+    mpl.rc("ytick", **_TICKS, **{"major.size": 0})
+    mpl.rc("lines", linewidth=1.4, solid_joinstyle="round")
+    mpl.rc("path", simplify=True, simplify_threshold=0.25)
 
 
 def _embed(svg: str, title: str) -> str:

@@ -26,7 +26,7 @@ def _shade_faults(axes: Axes, result: RunResult) -> None:
 
 def _count_axis(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.set_ylim(bottom=0)
 
 
@@ -52,6 +52,7 @@ def draw_flow(result: RunResult) -> str:
         for axes in (rates, waiting):
             _shade_faults(axes, result)
             _count_axis(axes)
+        _cut_peak(rates, result)
         label_clock(waiting, float(times[0]), float(times[-1] + times[1] - times[0]))
 
     noun = result.subject
@@ -70,6 +71,18 @@ def draw_flow(result: RunResult) -> str:
     )
 
 
+def _cut_peak(axes: Axes, result: RunResult) -> None:
+    """After an outage one bin may dwarf the day; it is cut, and says how high it was."""
+    offered, final = result.series["offered_per_s"], result.series.get("final_per_s")
+    if final is None or not offered.any() or final.max() <= 3 * offered.max():
+        return
+    top = 1.6 * float(offered.max())
+    peak = int(final.argmax())
+    axes.set_ylim(0, top)
+    label = f" ▲ {format_number(round(float(final[peak])))} per second"
+    axes.text(float(result.series["t_s"][peak]), top, label, va="top", color=Ink.MAIN)
+
+
 def _has_door(result: RunResult) -> bool:
     return "door_waiting" in result.series and bool(result.series["door_waiting"].any())
 
@@ -86,7 +99,7 @@ def draw_latency(result: RunResult) -> str:
         axes.fill_between(times, low, high, color=Ink.MAIN_FAINT, linewidth=0)
         axes.plot(times, high, color=Ink.MAIN_SOFT, linewidth=1)
         axes.plot(times, series["latency_p90_s"], color=Ink.MAIN_SOFT, lw=1, ls=(0, (4, 2)))
-        axes.plot(times, low, color=Ink.MAIN, linewidth=1.6)
+        axes.plot(times, low, color=Ink.MAIN, linewidth=1.3)
         _log_seconds(axes, low, high)
         _shade_faults(axes, result)
         label_clock(axes, float(times[0]), float(times[-1] + times[1] - times[0]))
@@ -192,7 +205,7 @@ def draw_stages(result: RunResult) -> str:
 
     rows = len(stages)
     return draw(
-        "stages", paint, title=f"Where a {result.subject}'s time goes",
+        "stages", paint, title=f"The way of a {result.subject}, stage by stage",
         caption=(
             "Each bar begins where the one above it ends. Each stage is measured by itself, so "
             "the bars of the tail add up to more than the tail of the whole."
@@ -232,13 +245,16 @@ def draw_blocks(result: RunResult) -> str:
         found = figure.subplots(2 if spread else 1, 1, sharex=True, squeeze=False)
         intervals = found[0][0]
         intervals.set_title("between one block and the next")
-        _dots(intervals, times, blocks["interval_s"], Ink.MAIN)
+        _spread(intervals, times, blocks["interval_s"], Ink.MAIN, Ink.MAIN_FAINT)
         if "round" in blocks:
             later = blocks["round"] > 0
-            _dots(intervals, times[later], blocks["interval_s"][later], Ink.BAD)
+            slow = blocks["interval_s"][later]
+            intervals.plot(times[later], slow, "o", color=Ink.BAD, ms=2.4, markeredgewidth=0)
         if spread:
             found[1][0].set_title("until 95 % of the peers hold it")
-            _dots(found[1][0], times, blocks["propagation_p95_s"], Ink.MAIN_SOFT)
+            _spread(
+                found[1][0], times, blocks["propagation_p95_s"], Ink.MAIN, Ink.MAIN_FAINT
+            )
         for axes in found[:, 0]:
             _shade_faults(axes, result)
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -247,10 +263,13 @@ def draw_blocks(result: RunResult) -> str:
         label_clock(found[-1][0], float(times[0]), float(times[-1]))
 
     return draw(
-        "blocks", paint, title="Blocks",
-        caption="One dot per block, thinned where they crowd; every late round is shown.",
+        "blocks", paint, title="How regular blocks are, and how fast they spread",
+        caption=(
+            "The line is the middle of neighbouring blocks, the band their smallest to "
+            "largest; each block that needed a later round has its own dot."
+        ),
         keys=(
-            Key(label="block", ink=Ink.MAIN, shape="dot"),
+            Key(label="block", ink=Ink.MAIN),
             Key(label="a later round was needed", ink=Ink.BAD, shape="dot"),
             *_fault_keys(result),
         ),
@@ -261,12 +280,13 @@ def draw_blocks(result: RunResult) -> str:
 DOTS_MAX = 500
 
 
-def _dots(axes: Axes, times: FloatArray, values: FloatArray, ink: str) -> None:
-    """DOTS_MAX groups of neighbours, each by its smallest and largest: no outlier hides."""
-    step = max(1, len(times) // DOTS_MAX)
-    kept: set[int] = set()
-    for begin in range(0, len(times), step):
-        part = np.nan_to_num(values[begin : begin + step])
-        kept |= {begin + int(part.argmin()), begin + int(part.argmax())}
-    chosen = sorted(kept)
-    axes.plot(times[chosen], values[chosen], "o", color=ink, markersize=1.9, markeredgewidth=0)
+def _spread(axes: Axes, times: FloatArray, values: FloatArray, ink: str, faint: str) -> None:
+    """A dot each, or where they would crowd the middle of neighbours within their range."""
+    step = -(-len(times) // DOTS_MAX)
+    if step == 1:
+        axes.plot(times, values, "o", color=ink, markersize=2, markeredgewidth=0)
+        return
+    groups = [np.sort(values[begin : begin + step]) for begin in range(0, len(times), step)]
+    low, high = [group[0] for group in groups], [group[-1] for group in groups]
+    axes.fill_between(times[::step], low, high, color=faint, linewidth=0)
+    axes.plot(times[::step], [group[len(group) // 2] for group in groups], color=ink, lw=1.1)

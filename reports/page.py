@@ -68,8 +68,9 @@ def build_page(result: RunResult) -> str:
 
 
 def _header(result: RunResult) -> str:
-    question = f'<p class="question">{html.escape(result.question)}</p>' if result.question else ""
-    partial = ""
+    question = partial = ""
+    if result.question:
+        question = f'<p class="question">{html.escape(result.question)}</p>'
     if result.verdict is Verdict.STOPPED:
         partial = (
             '<p class="partial">Partial run: it was stopped before its end. Every figure below '
@@ -92,7 +93,8 @@ def _judgement(result: RunResult) -> str:
     faults = "<h3>Faults</h3>" + build_table(("Fault", "From", "Until"), rows) if rows else ""
     return (
         "<h3>Thresholds</h3>" + build_thresholds(result)
-        + "<h3>Invariants</h3>" + build_invariants(result) + faults
+        + ("<h3>Invariants</h3>" + build_invariants(result) if result.invariants else "")
+        + faults
     )
 
 
@@ -110,7 +112,8 @@ def _propagation(result: RunResult) -> str:
 
 
 def _traffic(result: RunResult) -> str:
-    return build_traffic(result, "role", "By role") + build_traffic(result, "region", "By region")
+    kinds = (("role", "By role"), ("region", "By region"))
+    return "".join(build_traffic(result, kind, title) for kind, title in kinds)
 
 
 def _theory(result: RunResult) -> str:
@@ -118,8 +121,9 @@ def _theory(result: RunResult) -> str:
     if not table:
         return ""
     return (
-        "<p>A simulator can be wrong without looking wrong. These laws hold for any such system, "
-        "whatever its rules, so a ratio far from one would be an error of ours.</p>" + table
+        "<p>A simulator can be wrong without looking wrong. These laws hold for any such "
+        "system, whatever its rules, so a ratio far from one would be an error of ours.</p>"
+        + table
     )
 
 
@@ -152,7 +156,8 @@ def _fold(title: str, content: str) -> str:
 def _download(result: RunResult) -> str:
     text = json.dumps(result.build_json(), indent=2, ensure_ascii=False) + "\n"
     data = base64.b64encode(text.encode()).decode()
-    return f'<a download="result.json" href="data:application/json;base64,{data}">result.json</a>'
+    link = f"data:application/json;base64,{data}"
+    return f'<a download="result.json" href="{link}">Download result.json</a>'
 
 
 def list_sections(page: str) -> Sequence[str]:

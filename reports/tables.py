@@ -43,8 +43,8 @@ GLANCE: tuple[tuple[str, str], ...] = (
     ("final.count", "final"),
     ("lost.count", "lost"),
     ("double.count", "counted twice"),
-    ("latency.final.p50_s", "until final, half"),
-    ("latency.final.p99_s", "until final, 99 in 100"),
+    ("latency.final.p50_s", "time to final (median)"),
+    ("latency.final.p99_s", "time to final (99 %)"),
     ("latency.seen95.p95_s", "seen by 95 % of peers"),
     ("throughput.final.peak_per_s", "best minute"),
     ("backlog.max", "largest backlog"),
@@ -76,7 +76,8 @@ def build_glance(result: RunResult) -> str:
 
 def _limits(result: RunResult, name: str) -> str:
     return "".join(
-        f'<p class="limit">{mark(passed=outcome.passed)} {escape(describe_rule(outcome.rule))}</p>'
+        f'<p class="limit">{mark(passed=outcome.passed)} '
+        f"{escape(describe_rule(outcome.rule))}</p>"
         for outcome in result.thresholds
         if Threshold(outcome.rule).metric == name
     )
@@ -171,29 +172,29 @@ def build_slowest(result: RunResult) -> str:
     if not rows:
         return ""
     longest = max(row.total_s for row in rows)
+    names = list(dict.fromkeys(name for row in rows for name, _ in row.stages))
     body = [
         (
             f"<code>{escape(row.identity[:12])}</code>", format_clock(row.intended_s),
             escape(row.region), str(row.tries),
             "—" if row.block is None else format_number(row.block),
-            format_seconds(row.total_s), _bar(row, longest),
+            format_seconds(row.total_s), _bar(row, longest, names),
         )
         for row in rows
     ]
-    names = list(dict.fromkeys(name for row in rows for name, _ in row.stages))
     keys = "".join(
         f'<span><i class="block s{index % 6}"></i>{escape(name)}</span>'
         for index, name in enumerate(names)
     )
-    head = ("Transaction", "Meant at", "Region", "Tries", "Block", "Took", "Where the time went")
+    head = ("Transaction", "Meant at", "Region", "Tries", "Block", "Took", "Where it waited")
     return f'<p class="keys">{keys}</p>' + build_table(head, body, "---nnn-")
 
 
-def _bar(row: SlowTransaction, longest: float) -> str:
+def _bar(row: SlowTransaction, longest: float, names: list[str]) -> str:
     parts = "".join(
-        f'<i class="s{index % 6}" style="width:{100 * seconds / max(longest, 1e-9):.2f}%" '
-        f'title="{escape(name)} {format_seconds(seconds)}"></i>'
-        for index, (name, seconds) in enumerate(row.stages)
+        f'<i class="s{names.index(name) % 6}" title="{escape(name)} {format_seconds(seconds)}" '
+        f'style="width:{100 * seconds / max(longest, 1e-9):.2f}%"></i>'
+        for name, seconds in row.stages
     )
     return f'<span class="bar">{parts}</span>'
 

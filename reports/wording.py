@@ -27,7 +27,7 @@ def format_number(value: float) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """``340 µs``, ``42 ms``, ``5.31 s``, ``2 min 05 s``, ``14 h 00 min``."""
+    """``340 µs``, ``42 ms``, ``5.31 s``, ``2 min 05 s``, ``14 h``."""
     size = abs(value)
     if size == 0:
         return "0 s"
@@ -37,8 +37,15 @@ def format_seconds(value: float) -> str:
         return f"{_short(value)} s"
     minutes, seconds = divmod(round(value), 60)
     if minutes < 60:
-        return f"{minutes} min {seconds:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        return f"{minutes} min {seconds:02d} s" if seconds else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if minutes else f"{hours} h"
+
+
+def format_tick(value: float) -> str:
+    """A duration beside an axis, without idle zeros: ``0.5 s``."""
+    number, _, unit = format_seconds(value).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
 
 
 def format_bytes(value: float) -> str:

@@ -63,7 +63,8 @@ class Template:
             self.before_key, self.before_box_public, self.before_nonce, self.before_box,
             self.before_body, self.before_signature,
         )
-        return sum(map(len, around)) + 2 * KEY_BYTES + _NONCE_BYTES + BOX_BYTES + SIGNATURE_BYTES
+        fields = 2 * KEY_BYTES + _NONCE_BYTES + BOX_BYTES + SIGNATURE_BYTES
+        return sum(map(len, around)) + fields
 
 
 def make_template(rules: BallotRules, district: int) -> Template:
@@ -89,15 +90,14 @@ def make_template(rules: BallotRules, district: int) -> Template:
 class BallotMaker:
     """Makes chunks of ballots in whichever process it lives."""
 
-    __slots__ = ("_electorate", "_group_seed", "_opening_key", "_public", "_rules",
-                 "_templates", "transaction_bytes")
+    __slots__ = ("_electorate", "_opening_key", "_public", "_seed", "_templates",
+                 "transaction_bytes")
 
     def __init__(self, rules: BallotRules, electorate: Electorate | None = None) -> None:
-        self._rules = rules
         self._electorate = Electorate(rules) if electorate is None else electorate
         self._public = rules.election_public
         self._opening_key = rules.election_secret
-        self._group_seed = rules.derive(b"ballots")
+        self._seed = rules.derive(b"ballots")
         self._templates = [
             make_template(rules, district) for district in range(1, rules.districts + 1)
         ]
@@ -125,10 +125,9 @@ class BallotMaker:
         keys, commitments, ids, boxes, transactions = columns
         blank = bytes(self.transaction_bytes)
         users = electorate.users
+        attempts = [b"\1" if slot >= users else b"\0" for slot in slots.tolist()]
         for at, row in enumerate(rows.tolist()):
-            seed = sha512(
-                self._group_seed + row.to_bytes(8, "big") + (b"\1" if slots[at] >= users else b"\0")
-            ).digest()
+            seed = sha512(self._seed + row.to_bytes(8, "big") + attempts[at]).digest()
             key, secret = bindings.crypto_sign_seed_keypair(seed[:32])
             keys.append(key)
             commitments.append(compute_commitment(secrets[row - first], key))

@@ -11,8 +11,8 @@ from sim.kernel import EPOCH_NS
 from sim.streams import Streams
 
 MILLION = 1_000_000
-REALTIME_AT_EPOCH_NS = 1_631_826_000_000_000_000
-"""What true clocks show at ``EPOCH_NS``: 17 September 2021, 00:00 in Moscow."""
+REALTIME_AT_EPOCH_NS = EPOCH_NS
+"""True clocks show virtual time: the run's local day begins at ``EPOCH_NS``."""
 
 OFFSET_NS_MAX = 3_600_000_000_000
 DRIFT_PPM_MAX = 100_000

@@ -1,7 +1,7 @@
 """The waiting room: when the hall is full, who came first enters first.
 
-Moscow 2021 let voters wait up to 15 minutes for a ballot, later 1.5; for 2024 a waiting room was
-planned. Voters are rows in order of arrival, so that the queue is two numbers.
+Moscow 2021 let voters wait up to 15 minutes for a ballot, later 1.5; for 2024 a waiting room
+was planned. Voters are rows in order of arrival, so that the queue is two numbers.
 """
 
 from sim.errors import ConfigurationError

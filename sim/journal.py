@@ -30,7 +30,7 @@ SCHEMA = "veche-journal-1"
 
 
 class Checkpoint(NamedTuple):
-    """The digest over deliveries and timers so far; two runs differ after the last equal one."""
+    """The digest over deliveries and timers so far; runs differ after the last equal one."""
 
     at_ns: int
     records: int
@@ -135,7 +135,7 @@ class Journal:
         buffer.append(at_ns)
         buffer.append(peer)
         for value in event:
-            if type(value) is int:
+            if isinstance(value, int):
                 buffer.append(value)
             else:
                 buffer.append(codes.setdefault(value, len(codes)))
@@ -182,7 +182,7 @@ class Journal:
             "checkpoints.records": np.array([mark.records for mark in marks], "<i8"),
             "checkpoints.digest": np.array([mark.digest for mark in marks], "<U64"),
             "values": np.array(words, np.str_),
-            "values.is_bytes": np.array([isinstance(value, bytes) for value in values], np.bool_),
+            "values.is_bytes": np.array([type(value) is bytes for value in values], np.bool_),
         }
         for kind in self.get_kinds():
             for field, column in self.get_events(kind).items():

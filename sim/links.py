@@ -1,9 +1,11 @@
 """What every directed link costs: a row of small lists per sender, made when first used.
 
 One way takes the regions' time, stretched by a route factor that both directions share, plus
-both last miles. Chance on a link (jitter, loss) is a pure function of (seed, from, to, message):
+both last miles. Chance on a link (jitter, loss) is a pure function of seed, ends and message:
 an index into tables drawn once, so that it needs no state and no draw moves another.
 """
+
+from array import array
 
 import numpy as np
 
@@ -37,8 +39,9 @@ class Links:
         generator = streams("links")
         strata = draw_strata(generator, TABLE)
         scale = 1 << JITTER_SHIFT
-        self.jitters: list[int] = np.rint(-np.log(strata) * scale).astype(int).tolist()
-        self.chances: list[int] = generator.permutation(TABLE).tolist()
+        # as arrays of 16 bits both tables fit in a processor's cache; as lists they do not
+        self.jitters = array("H", np.rint(-np.log(strata) * scale).astype("<u2").tolist())
+        self.chances = array("H", generator.permutation(TABLE).tolist())
         self._topology = topology
         self.rows: list[dict[int, list[int]]] = [{} for _ in topology.peers]
 

@@ -52,7 +52,7 @@ class ArrivalCurve:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError("curve", str(path), f"it cannot be read: {error}") from error
+            raise ConfigurationError("curve", str(path), f"cannot be read: {error}") from error
         lines = [
             (number, line) for number, line in enumerate(text.splitlines(), 1)
             if line.strip() and not line.startswith("#")
@@ -131,9 +131,9 @@ class ArrivalCurve:
         """
         assert n >= 0
         per_bin = stream.multinomial(n, self.counts / self.total)
-        starts = np.repeat(self.edges_ns[:-1], per_bin)
+        moments: Moments = np.repeat(self.edges_ns[:-1], per_bin)
         widths = np.repeat(np.diff(self.edges_ns), per_bin)
-        moments = starts + (stream.random(n) * widths).astype(np.int64)
+        moments += (stream.random(n) * widths).astype(np.int64)
         moments.sort()
         assert len(moments) == n
         return moments

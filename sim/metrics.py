@@ -42,8 +42,8 @@ class Metrics:
     """
 
     __slots__ = (
-        "_levels", "_numbers", "_over_time", "_rates", "bin_ns", "histograms", "midnight_ns",
-        "start_ns",
+        "_areas", "_levels", "_numbers", "_over_time", "_rates", "bin_ns", "histograms",
+        "midnight_ns", "start_ns",
     )
 
     def __init__(
@@ -58,6 +58,8 @@ class Metrics:
         self._numbers: dict[str, float] = {}
         self._rates: dict[str, dict[int, int]] = {name: {} for name in RATES}
         self._levels: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in LEVELS}
+        # of each level: since when it has its value, the value, and value times ns before that
+        self._areas: dict[str, tuple[int, float, float]] = {}
         self._over_time: dict[int, NDArray[np.int32]] = {}
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -140,6 +142,35 @@ class Metrics:
         highest = bins[index][0] if index in bins else value
         bins[index] = (max(highest, value), value)
         self.raise_to(LEVELS[series], value)
+        since_ns, old, area = self._areas.get(series, (at_ns, 0.0, 0.0))
+        assert at_ns >= since_ns, "levels come in order of time"
+        self._areas[series] = (at_ns, value, area + old * (at_ns - since_ns))
+
+    def compute_mean_level(self, series: str, from_ns: int, until_ns: int) -> float:
+        """A level's average over a span that holds all of its changes, for Little's law.
+
+        It is weighed by time and owes nothing to the latencies, so that it can judge them.
+        """
+        since_ns, value, area = self._areas.get(series, (from_ns, 0.0, 0.0))
+        assert from_ns < until_ns
+        assert since_ns <= until_ns, "the level changed after the span"
+        return (area + value * (until_ns - since_ns)) / (until_ns - from_ns)
+
+    def put_throughput(self, steady_from_ns: int, steady_until_ns: int) -> None:
+        """Peak rates over all bins, and the final rate over the bins inside the steady span.
+
+        A span without a whole bin gives no steady rate: too short to judge.
+        """
+        for series in ("offered", "final"):
+            if self._rates[series]:
+                peak = max(self._rates[series].values()) * 1e9 / self.bin_ns
+                self.put(f"throughput.{series}.peak_per_s", peak)
+        first = -((self.start_ns - steady_from_ns) // self.bin_ns)
+        bins = range(max(0, first), (steady_until_ns - self.start_ns) // self.bin_ns)
+        if bins:
+            final = sum(self._rates["final"].get(index, 0) for index in bins)
+            steady = final * 1e9 / (len(bins) * self.bin_ns)
+            self.put("throughput.final.steady_per_s", steady)
 
     def build_numbers(self) -> dict[str, float]:
         """The flat mapping from name to number; a distribution without samples has none."""

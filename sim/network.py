@@ -33,7 +33,6 @@ from sim.links import (
     LATENCY,
     MASK,
     SALT_STEP,
-    TABLE,
     TO_STEP,
     Links,
 )
@@ -68,7 +67,7 @@ class Content:
         self.arrivals = [NEVER_NS] * peers
         self.is_delivered = bytearray(peers)
         self.tag = int.from_bytes(content[:7], "big")
-        self.salt = self.tag * SALT_STEP
+        self.salt = self.tag * SALT_STEP & MASK
 
     def forget(self, peer: int) -> None:
         """A later copy to this peer is a first one again."""
@@ -88,13 +87,14 @@ class Traffic:
     """
 
     __slots__ = ("_cells", "cell_of", "delivered_bytes", "delivered_frames", "dropped",
-                 "duplicates", "notices", "sent_bytes", "sent_frames", "spared")
+                 "duplicates", "notices", "row_of", "sent_bytes", "sent_frames", "spared")
 
     def __init__(self, topology: Topology) -> None:
         regions = len(topology.regions)
         roles = list(Role)
         self._cells = [(role, region) for role in roles for region in range(regions)]
         self.cell_of = [roles.index(one.role) * regions + one.region for one in topology.peers]
+        self.row_of = [cell * len(self._cells) for cell in self.cell_of]
         self.sent_frames = [0] * len(topology.peers)
         self.sent_bytes = [0] * len(topology.peers)
         self.delivered_frames = [0] * len(self._cells) ** 2
@@ -103,11 +103,6 @@ class Traffic:
         self.spared = 0
         self.notices = 0
         self.dropped: dict[str, int] = {}
-
-    @property
-    def cells(self) -> int:
-        """How many pairs of role and region there are: the width of the delivered tables."""
-        return len(self._cells)
 
     @property
     def frames(self) -> int:
@@ -192,7 +187,7 @@ class Network:
         if start_ns < 0:
             return
         self._sends += 1
-        salt = sender * FROM_STEP + self._sends * SALT_STEP
+        salt = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
         tag = self._compute_tag(frame)
         links = self._links
         row, jitters, chances = links.rows[sender], links.jitters, links.chances
@@ -239,21 +234,18 @@ class Network:
         tag = known.tag
         salt = known.salt + sender * FROM_STEP
         is_noticed = size >= NOTICED_BYTES_MIN
-        traffic, all_events = self.traffic, self._all_events
-        if is_noticed:
-            traffic.notices += len(receivers)
+        all_events = self._all_events
         links = self._links
         row, jitters, chances = links.rows[sender], links.jitters, links.chances
         ruled = self.rules.active
+        flights = 0
         for receiver in receivers:
             link = row.get(receiver) or links.open(sender, receiver)
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
                 if is_noticed and earlier_ns + link[LATENCY] <= start_ns:
-                    traffic.spared += 1
                     continue
                 if not all_events:
-                    traffic.duplicates += 1
                     start_ns += up_ns
                     continue
             start_ns += up_ns
@@ -266,7 +258,8 @@ class Network:
             if ruled:
                 verdict = self.rules.judge(sender, receiver, latency_ns, index)
                 if verdict == DROP:
-                    traffic.drop("fault")
+                    self.traffic.drop("fault")
+                    flights += 1
                     continue
                 at_ns += verdict
             if at_ns < last_ns:
@@ -274,17 +267,22 @@ class Network:
             if at_ns < earlier_ns:
                 arrivals[receiver] = link[LAST] = at_ns
             elif not all_events:
-                traffic.duplicates += 1
                 continue
+            flights += 1
             flight = (
                 sender, receiver, frame, size, self._incarnations[receiver], tag, known
             )
             self._kernel.at(at_ns, self._arrive, flight)
-        if up_ns:
-            count = (start_ns - first_ns) // up_ns
-            traffic.sent_frames[sender] += count
-            traffic.sent_bytes[sender] += count * size
+        count = (start_ns - first_ns) // up_ns
+        assert flights <= count <= len(receivers)
         self._uplink_free_ns[sender] = start_ns
+        traffic = self.traffic
+        traffic.sent_frames[sender] += count
+        traffic.sent_bytes[sender] += count * size
+        traffic.spared += len(receivers) - count
+        traffic.duplicates += count - flights
+        if is_noticed:
+            traffic.notices += len(receivers)
 
     def _take_uplink(
         self, sender: int, count: int, up_ns: int, size: int, depart_ns: int
@@ -350,7 +348,7 @@ class Network:
             traffic.drop("connection ended")
             return
         self._journal.delivery(self._kernel.now_ns, sender, receiver, tag)
-        cell = traffic.cell_of[sender] * traffic.cells + traffic.cell_of[receiver]
+        cell = traffic.row_of[sender] + traffic.cell_of[receiver]
         traffic.delivered_frames[cell] += 1
         traffic.delivered_bytes[cell] += size
         if not self._receivers[receiver].receive(sender, frame) and content is not None:

@@ -27,6 +27,8 @@ PERCENTILES: dict[str, float] = {
     "p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999,
 }
 
+PARTS = ("count", "mean_s", *PERCENTILES, "max_s")
+
 # Each is recorded as a histogram and gives .count, .mean_s, .p50_s ... .p999_s and .max_s
 DISTRIBUTIONS: dict[str, str] = {
     "latency.accepted": "intended moment until a relay accepted the transaction",
@@ -40,9 +42,11 @@ DISTRIBUTIONS: dict[str, str] = {
     "latency.pool": "stage: the bundle's wait for a block",
     "latency.block": "stage: building and executing the block until it is proposed",
     "latency.consensus": "stage: from the proposal until the block is final",
+    "latency.relayed": "stage: from final anywhere until final at the user's relay",
     "latency.spread": "stage: from final until 95 % of the peers hold the block",
     "blocks.interval": "time between successive final blocks",
-    "blocks.propagation": "from a block being final until each peer holds it",
+    "blocks.half": "from a block being final anywhere until 50 % of the peers hold it",
+    "blocks.propagation": "from a block being final anywhere until 95 % of the peers hold it",
 }
 
 _ROWS: tuple[tuple[str, str, Better, str], ...] = (
@@ -72,6 +76,7 @@ _ROWS: tuple[tuple[str, str, Better, str], ...] = (
     ("network.dropped.count", "", "lower", "frames lost by links, faults and full queues"),
     ("engine.events", "", "lower", "events of the kernel"),
     ("engine.events_per_s", "1/s", "higher", "events of the kernel per wall second"),
+    ("engine.main_s", "s", "lower", "processor time of the main process"),
     ("engine.events_per_block_and_peer", "", "lower", "kernel events per block and peer"),
     ("users.count", "", "neither", "users of the scenario"),
     ("users.abandoned.count", "", "neither", "sessions given up before casting"),
@@ -118,8 +123,7 @@ def _build() -> dict[str, Metric]:
     rows = list(_ROWS)
     for name, about in DISTRIBUTIONS.items():
         rows.append((f"{name}.count", "", "neither", f"samples: {about}"))
-        parts = ("mean_s", *PERCENTILES, "max_s")
-        rows.extend((f"{name}.{part}", "s", "lower", about) for part in parts)
+        rows.extend((f"{name}.{part}", "s", "lower", about) for part in PARTS[1:])
     registry = {
         name: Metric(name=name, unit=unit, better=better, about=about)
         for name, unit, better, about in rows

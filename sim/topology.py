@@ -20,6 +20,7 @@ DATA = Path(__file__).parent / "data"
 PRESETS = ("city", "country", "world")
 PEERS_MAX = 100_000
 GIGABIT = 1_000_000_000
+BPS_MAX = 400 * GIGABIT
 MEGABIT = 1_000_000
 MEBIBYTE = 1 << 20
 
@@ -48,6 +49,10 @@ class HardwareProfile:
         for field in ("cores", "speed_ratio", "uplink_bps", "downlink_bps", "inbox_bytes_max"):
             if getattr(self, field) <= 0:
                 raise ConfigurationError(field, getattr(self, field), "give more than 0")
+        for field in ("uplink_bps", "downlink_bps"):
+            if getattr(self, field) > BPS_MAX:
+                remedy = f"give at most {BPS_MAX}"
+                raise ConfigurationError(field, getattr(self, field), remedy)
         for field in ("disk_sync_ns", "access_ns", "jitter_ns"):
             if getattr(self, field) < 0:
                 raise ConfigurationError(field, getattr(self, field), "give 0 or more")

@@ -16,31 +16,33 @@ class State(IntEnum):
     AT_DOOR = 1
     WAITING_BALLOT = 2
     READING = 3
-    CASTING = 4  # sent, no answer yet
-    POLLING = 5  # a relay took it; asking for the receipt
-    BACKOFF = 6  # no answer or no receipt in time: will try again
-    REVOTE_WAIT = 7  # a second ballot whose voter has not changed his mind yet
-    FINAL = 8  # the voter has seen the receipt
-    ABANDONED = 9
-    GAVE_UP = 10  # all tries used
-    LATE = 11
-    REFUSED = 12
-    NO_BALLOT = 13  # asked too late
-    TURNED_AWAY = 14  # still at the door at the close
+    LEAVING = 4  # reading, and will go without casting
+    CASTING = 5  # sent, no answer yet
+    POLLING = 6  # a relay took it; asking for the receipt
+    BACKOFF = 7  # no answer or no receipt in time: will try again
+    REVOTE_WAIT = 8  # a second ballot whose voter has not had second thoughts yet
+    FINAL = 9  # the voter has seen the receipt
+    ABANDONED = 10
+    GAVE_UP = 11  # all tries used
+    LATE = 12
+    REFUSED = 13
+    NO_BALLOT = 14  # asked too late
+    TURNED_AWAY = 15  # still at the door at the close
 
 
 class Columns:
-    """One row per slot (see Electorate): 77 bytes each."""
+    """One row per slot (see Electorate): 80 bytes each."""
 
-    __slots__ = ("abandons", "accepted_ns", "arrival_ns", "asked_ns", "ballot_ns", "final_ns",
-                 "included_ns", "intended_ns", "relay", "seen_ns", "sent_ns", "state", "tries")
+    __slots__ = ("accepted_ns", "arrival_ns", "asked_ns", "ballot_ns", "final_ns",
+                 "included_ns", "intended_ns", "mile_ns", "relay", "seen_ns", "sent_ns",
+                 "state", "tries")
 
     def __init__(self, slots: int) -> None:
         assert slots > 0
         self.state: NDArray[np.uint8] = np.zeros(slots, np.uint8)
         self.tries: NDArray[np.uint8] = np.zeros(slots, np.uint8)
         self.relay: NDArray[np.int16] = np.zeros(slots, np.int16)
-        self.abandons: Mask = np.zeros(slots, np.bool_)
+        self.mile_ns: NDArray[np.int32] = np.zeros(slots, np.int32)  # one way to a relay
         self.arrival_ns: Rows = np.zeros(slots, np.int64)  # or when a second vote is wanted
         self.asked_ns: Rows = np.zeros(slots, np.int64)  # past the door
         self.ballot_ns: Rows = np.zeros(slots, np.int64)  # the ballot is on the screen

@@ -6,12 +6,13 @@ Open load: nobody's arrival or reading time depends on how the city answers. A s
                                                    ^          |          |
                                               (ABANDONED)     +- BACKOFF <+   at most tries_max
 
-and a second ballot (its own slot) enters at WAITING_BALLOT some time after the first is FINAL.
+and a second ballot (its own slot) enters at WAITING_BALLOT some time after the first is FINAL:
+who has been inside does not queue again. LEAVING, LATE, REFUSED and other ends: see State.
 
 Every moment is exact although work is done tick by tick: a tick at T takes in what was called
-back before T, and carries out what voters do in [T, T + tick), so that everything they send
-leaves in the future. What the calendar holds for a tick is a list of slots; their moments are in
-the columns. Failures (no answer, no receipt) are judged one tick after they fall due, when all
+back before T, and carries out what voters do in [T, T + tick), so that all they send leaves in
+the future. What the calendar holds for a tick is a list of slots; their moments are in the
+columns. Failures (no answer, no receipt) are judged one tick after they fall due, when all
 answers that came before have been taken in.
 """
 
@@ -30,6 +31,11 @@ from sim.errors import ConfigurationError
 from sim.voter_columns import Columns, State
 
 _SECOND_NS = 1_000_000_000
+
+_INIT_SLOTS = 100_000
+
+# Comparing a column with a member of an enum costs three times as much as with a number.
+_LEAVING, _CASTING, _POLLING = map(int, (State.LEAVING, State.CASTING, State.POLLING))
 
 # Of the read requests of a session: at the door and asking, with the ballot, casting, receipt.
 _READ_SHARES = (0.3, 0.4, 0.2, 0.1)
@@ -60,7 +66,7 @@ class Habits:
     reads_interval_ns: int = _SECOND_NS
     door_concurrency_max: int = 60_000
     door_rate_per_s: int | None = None
-    tick_ns: int = _SECOND_NS // 4
+    tick_ns: int = _SECOND_NS // 2
 
     def __post_init__(self) -> None:
         for name in ("tick_ns", "poll_interval_ns", "polls_max", "tries_max"):
@@ -85,8 +91,8 @@ class Voters:
     """All sessions of one election day.
 
     ``arrivals_ns`` are sorted. ``verify``, if given, is asked to prove what relays call final.
-    Whoever owns the clock calls ``upon_tick`` each ``habits.tick_ns`` (it may miss some before the
-    first arrival, not later), and the other ``upon_`` methods as things happen.
+    Whoever owns the clock calls ``upon_tick`` each ``habits.tick_ns`` (it may miss some before
+    the first arrival, not later), and the other ``upon_`` methods as things happen.
     """
 
     def __init__(
@@ -106,14 +112,14 @@ class Voters:
         self._stream = stream
         self._verify = verify
         self.columns = columns = Columns(electorate.slots)
-        self._arrivals_ns = arrivals_ns
         columns.arrival_ns[:users] = arrivals_ns
-        rows = np.arange(users, dtype=np.int64)
-        columns.abandons[:users] = electorate.abandons(rows)
-        slots = np.arange(electorate.slots, dtype=np.int64)
+        self._arrivals_ns = columns.arrival_ns[:users]
         key = int.from_bytes(electorate.rules.derive(b"relay")[:8], "big")
-        homes = mix64(key, electorate.rows_of(slots)) % np.uint64(city.relay_count)
-        columns.relay[:] = homes.astype(np.int16)
+        for first in range(0, electorate.slots, _INIT_SLOTS):
+            slots = np.arange(first, min(first + _INIT_SLOTS, electorate.slots), dtype=np.int64)
+            rows = electorate.rows_of(slots)
+            columns.relay[slots] = mix64(key, rows) % np.uint64(city.relay_count)
+            columns.mile_ns[slots] = city.last_mile_ns(rows)
         self.door = Door(habits.door_concurrency_max, habits.door_rate_per_s)
         self.active = 0
         self.active_max = 0
@@ -121,9 +127,12 @@ class Voters:
         self.refusals: Counter[str] = Counter()
         self.late_ns_max = 0  # how far behind its own plan the generator ever was
         self._pending: dict[bytes, int] = {}
-        self._replies: list[tuple[int, int]] = []
+        self._replies: list[int] = []
+        self._replied_ns: list[int] = []
         self._verdicts: list[tuple[int, int, str]] = []
-        self._finals: list[tuple[int, int, int]] = []
+        self._finals: list[int] = []
+        self._final_ns: list[int] = []
+        self._included_ns: list[int] = []
         self._failures: list[tuple[int, int, str]] = []
         self._origin_ns = -1  # the first tick
         self._tick = -1
@@ -141,6 +150,11 @@ class Voters:
         everyone = self.door.admitted + self.counts["turned_away"] == self._electorate.users
         return everyone and not self.active and not self._revotes_waiting
 
+    @property
+    def backlog(self) -> int:
+        """Ballots sent of which no relay has told that they are final."""
+        return len(self._pending)
+
     def get_stored(self) -> Rows:
         """Slots of the ballots that a relay reported stored in a final block."""
         slots: Rows = np.flatnonzero(self.columns.final_ns > 0)
@@ -153,14 +167,14 @@ class Voters:
     ) -> None:
         """A relay's answer to ballot ``client`` leaves the relay at ``at_ns``."""
         if verdict == ACCEPTED:
-            self._replies.append((client, at_ns))
+            self._replies.append(client)
+            self._replied_ns.append(at_ns)
         else:
             self._verdicts.append((client, at_ns, verdict))
 
     def upon_final(self, at_ns: int, relay: int, height: int, items: list[Item]) -> None:
         """A relay holds a final block with these transactions that came through it."""
         pending = self._pending
-        finals = self._finals
         proven: list[bytes] = []
         for transaction_id, status, included_ns in items:
             slot = pending.pop(transaction_id, None)
@@ -168,13 +182,15 @@ class Voters:
                 continue
             if status == OK:
                 proven.append(transaction_id)
-                finals.append((slot, at_ns, included_ns))
             elif status == "already cast":
                 # Only this voter has the key: an earlier try had arrived after all.
                 self.counts["repeated"] += 1
-                finals.append((slot, at_ns, included_ns))
             else:
                 self._failures.append((slot, at_ns, status))
+                continue
+            self._finals.append(slot)
+            self._final_ns.append(at_ns)
+            self._included_ns.append(included_ns)
         if proven and self._verify is not None:
             self.counts["proofs"] += self._verify(relay, height, proven)
 
@@ -186,11 +202,12 @@ class Voters:
         drawn = self._stream.lognormal(np.log(habits.read_median_ns), habits.read_sigma,
                                        len(slots))
         reading = np.clip(drawn, habits.read_min_ns, habits.ballot_ttl_ns).astype(np.int64)
-        ballot_ns = at_ns + self._last_mile_ns(slots)
+        ballot_ns = at_ns + columns.mile_ns[slots].astype(np.int64)
         columns.ballot_ns[slots] = ballot_ns
         columns.intended_ns[slots] = ballot_ns + reading
         columns.sent_ns[slots] = ballot_ns + reading
-        columns.state[slots] = State.READING
+        leaving = self._electorate.abandons(slots) & (slots < self._electorate.users)
+        columns.state[slots] = np.where(leaving, State.LEAVING, State.READING)
         self._read(slots, 1)
         self._plan(self._sending, slots, ballot_ns + reading)
 
@@ -220,9 +237,9 @@ class Voters:
             if (slots := self._sending.pop(due, None)) is not None:
                 self._send(slots, now_ns)
             if (slots := self._answers_due.pop(due, None)) is not None:
-                self._judge(slots, State.CASTING)
+                self._judge(slots, _CASTING)
             if (slots := self._receipts_due.pop(due, None)) is not None:
-                self._judge(slots, State.POLLING)
+                self._judge(slots, _POLLING)
         if now_ns >= self._reads_due_ns:
             self._flush_reads(now_ns)
 
@@ -234,7 +251,7 @@ class Voters:
             return
         columns = self.columns
         until_ns = now_ns + self._habits.tick_ns
-        arrived = int(np.searchsorted(self._arrivals_ns, until_ns))
+        arrived = int(self._arrivals_ns.searchsorted(until_ns))
         if arrived == door.admitted and now_ns < self._close_ns:
             return
         if now_ns >= self._close_ns:
@@ -267,20 +284,20 @@ class Voters:
         self.counts["asked"] += len(slots)
         self._read(slots, 0)
         self._ballots.need(int(self._electorate.rows_of(slots[-1:])[0]))
-        self._office.ask(slots, asked_ns + self._last_mile_ns(slots))
+        self._office.ask(slots, asked_ns + columns.mile_ns[slots])
 
     def _send(self, listed: list[int], now_ns: int) -> None:
         columns = self.columns
         slots = np.array(listed, np.int64)
-        leaving = columns.abandons[slots]
-        if leaving.any():
+        leaving = columns.state[slots] == _LEAVING
+        if np.count_nonzero(leaving):
             self._end(slots[leaving], State.ABANDONED)
             slots = slots[~leaving]
         known = columns.final_ns[slots] > 0
-        if known.any():
+        if np.count_nonzero(known):
             # Stored after all: the client asks about its key before it sends again.
             found = slots[known]
-            self._settle(found, columns.sent_ns[found] + 2 * self._last_mile_ns(found))
+            self._settle(found, columns.sent_ns[found] + 2 * columns.mile_ns[found])
             slots = slots[~known]
         if not len(slots):
             return
@@ -288,14 +305,14 @@ class Voters:
         sent_ns = columns.sent_ns[slots]
         self.late_ns_max = max(self.late_ns_max, now_ns - int(sent_ns[0]))
         columns.tries[slots] += 1
-        columns.state[slots] = State.CASTING
+        columns.state[slots] = _CASTING
         self.counts["sent"] += len(slots)
         self._read(slots, 2)
         self._plan(
             self._answers_due, slots,
             sent_ns + (self._habits.answer_timeout_ns + self._habits.tick_ns),
         )
-        self._submit(slots, np.maximum(sent_ns + self._last_mile_ns(slots), now_ns))
+        self._submit(slots, np.maximum(sent_ns + columns.mile_ns[slots], now_ns))
 
     def _submit(self, slots: Rows, arrives_ns: Rows) -> None:
         get, pending = self._ballots.get, self._pending
@@ -308,7 +325,7 @@ class Voters:
             remember(ballot.key, ballot.id, ballot.signature)
             submit(relay, slot, ballot.transaction, at_ns)
 
-    def _judge(self, listed: list[int], waiting: State) -> None:
+    def _judge(self, listed: list[int], waiting: int) -> None:
         """Whoever still waits has waited too long: back off, or give up."""
         columns = self.columns
         slots = np.array(listed, np.int64)
@@ -316,7 +333,7 @@ class Voters:
         if not len(slots):
             return
         habits = self._habits
-        if waiting == State.CASTING:
+        if waiting == _CASTING:
             self.counts["unanswered"] += len(slots)
             due_ns = columns.sent_ns[slots] + habits.answer_timeout_ns
         else:
@@ -332,7 +349,8 @@ class Voters:
             slots, failed_ns = slots[~hopeless], failed_ns[~hopeless]
         columns.state[slots] = State.BACKOFF
         columns.relay[slots] = (columns.relay[slots] + 1) % self._city.relay_count
-        again_ns = failed_ns + self._habits.retry_delay_ns * columns.tries[slots].astype(np.int64)
+        tries = columns.tries[slots].astype(np.int64)
+        again_ns = failed_ns + self._habits.retry_delay_ns * tries
         columns.sent_ns[slots] = again_ns
         self._plan(self._sending, slots, again_ns)
 
@@ -341,16 +359,16 @@ class Voters:
     def _take_replies(self) -> None:
         columns, habits = self.columns, self._habits
         if self._replies:
-            slots, at_ns = np.array(self._replies, np.int64).T
-            self._replies = []
-            here_ns = at_ns + self._last_mile_ns(slots)
-            timely = columns.state[slots] == State.CASTING
+            slots = np.array(self._replies, np.int64)
+            mile_ns = columns.mile_ns[slots]
+            here_ns = np.array(self._replied_ns, np.int64) + mile_ns
+            self._replies, self._replied_ns = [], []
+            timely = columns.state[slots] == _CASTING
             timely &= here_ns <= columns.sent_ns[slots] + habits.answer_timeout_ns
-            self.counts["late_answers"] += len(slots) - int(timely.sum())
-            slots, here_ns = slots[timely], here_ns[timely]
-            mile_ns = here_ns - at_ns[timely]
+            self.counts["late_answers"] += len(slots) - int(np.count_nonzero(timely))
+            slots, here_ns, mile_ns = slots[timely], here_ns[timely], mile_ns[timely]
             columns.accepted_ns[slots] = here_ns
-            columns.state[slots] = State.POLLING
+            columns.state[slots] = _POLLING
             wait_ns = habits.polls_max * habits.poll_interval_ns + habits.tick_ns
             self._plan(self._receipts_due, slots, here_ns + 2 * mile_ns + wait_ns)
         verdicts, self._verdicts = self._verdicts, []
@@ -367,13 +385,14 @@ class Voters:
     def _take_finals(self) -> None:
         columns, habits = self.columns, self._habits
         if self._finals:
-            slots, at_ns, included_ns = np.array(self._finals, np.int64).T
-            self._finals = []
+            slots = np.array(self._finals, np.int64)
+            at_ns = np.array(self._final_ns, np.int64)
             columns.final_ns[slots] = at_ns
-            columns.included_ns[slots] = included_ns
-            polling = columns.state[slots] == State.POLLING
+            columns.included_ns[slots] = self._included_ns
+            self._finals, self._final_ns, self._included_ns = [], [], []
+            polling = columns.state[slots] == _POLLING
             slots, at_ns = slots[polling], at_ns[polling]
-            mile_ns = self._last_mile_ns(slots)
+            mile_ns = columns.mile_ns[slots]
             base_ns = columns.accepted_ns[slots]
             interval_ns = habits.poll_interval_ns
             polls = np.maximum(-((base_ns + mile_ns - at_ns) // interval_ns), 1)
@@ -422,9 +441,6 @@ class Voters:
 
     # Small things.
 
-    def _last_mile_ns(self, slots: Rows) -> Rows:
-        return self._city.last_mile_ns(self._electorate.rows_of(slots))
-
     def _plan(self, calendar: defaultdict[int, list[int]], slots: Rows, due_ns: Rows) -> None:
         # A tick that is under way or over takes nothing more: what is due then is late.
         due = np.maximum((due_ns - self._origin_ns) // self._habits.tick_ns, self._tick + 1)
@@ -439,8 +455,9 @@ class Voters:
 
     def _flush_reads(self, now_ns: int) -> None:
         self._reads_due_ns = now_ns + self._habits.reads_interval_ns
-        for relay in np.flatnonzero(self._reads).tolist():
-            requests = int(self._reads[relay])
-            self.counts["reads"] += requests
-            self._city.read_load(relay, requests, now_ns)
+        read_load = self._city.read_load
+        for relay, requests in enumerate(self._reads.tolist()):
+            if requests:
+                read_load(relay, requests, now_ns)
+        self.counts["reads"] += int(self._reads.sum())
         self._reads[:] = 0

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from sim.ballots import CHUNK_ROWS, BallotMaker
 from sim.electorate import BallotRules
+from sim.errors import SimError
 
 LOOKAHEAD_CHUNKS = 48
 WORKERS_MAX = 64
@@ -19,20 +20,20 @@ _INDEX_BYTES = 8
 _JOIN_S = 5.0
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(SimError):
     """A worker process ended while ballots were still wanted from it."""
 
-    def __init__(self, worker: int, exit_code: int | None) -> None:
+    def __init__(self, worker: int, status: int | None) -> None:
         super().__init__(
-            f"ballot worker {worker} ended unexpectedly (exit code {exit_code}); "
+            f"ballot worker {worker} ended unexpectedly (exit code {status}); "
             "its own message, if any, is above"
         )
         self.worker = worker
-        self.exit_code = exit_code
+        self.status = status
 
 
 class WorkerPool:
-    """A ``ChunkSource`` over ``workers`` processes; a context manager that leaves none behind."""
+    """A ``ChunkSource`` over ``workers`` processes; as a context manager it leaves none."""
 
     __slots__ = ("_asked", "_chunks", "_connections", "_lookahead", "_processes", "_ready")
 
@@ -45,7 +46,7 @@ class WorkerPool:
         self._lookahead = lookahead
         self._ready: dict[int, bytes] = {}
         self._asked = 0
-        self._connections: list[Connection] = []
+        self._connections: list[Connection[bytes, bytes]] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
         context = multiprocessing.get_context("spawn")
         try:
@@ -130,7 +131,7 @@ class WorkerPool:
         return WorkerDied(worker, process.exitcode)
 
 
-def run_worker(rules: BallotRules, connection: Connection) -> None:
+def run_worker(rules: BallotRules, connection: "Connection[bytes, bytes]") -> None:
     """A worker's whole life: make the chunks that it is asked for until the pool is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the pool decides
     maker = BallotMaker(rules)

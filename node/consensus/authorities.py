@@ -31,6 +31,7 @@ class Authorities:
         """
         assert header.height >= 1
         assert header.validators == self.validators
+        # Besu #9870: votes to drop outlived an epoch there because only one kind was cleared.
         if header.height % self.epoch_blocks == 0:
             tally = self.tally.discard()
         elif header.vote is not None:
@@ -55,6 +56,8 @@ def compute_first_proposer(validators: tuple[PublicKey, ...], previous: PublicKe
     the previous block is block 0), the first with a higher key, else the first of all.
     """
     assert validators
+    # Keys are sorted, so one search finds both the old proposer and who stands after its place;
+    # block 0 is by the zero key, which is below all.
     index = bisect_left(validators, previous)
     if index < len(validators) and validators[index] == previous:
         index += 1

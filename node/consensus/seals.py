@@ -32,6 +32,7 @@ def verify_seals(
     )
     last = -1
     for seal in seals:
+        # Ascending order makes signers distinct without a set, and the encoding unique.
         if not last < seal.validator < len(validators):
             raise InvalidBlock("seals not of distinct validators", last + 1, seal.validator)
         last = seal.validator

@@ -11,7 +11,7 @@ LOTS = 2
 ASCENDING, SEALED = 1, 2
 OPENS, CLOSES, REVEAL_CLOSES = 10, 16, 24
 RESERVE, STEP, EXTENSION, EXTENSIONS_MAX = 5, 3, 3, 2
-FUNDS = 60
+FUNDS = 100
 
 names = st.sampled_from(NAMES)
 lots = st.integers(0, LOTS - 1)
@@ -61,7 +61,10 @@ def settle_all(market, auction, size):
     assert turns == -(-LOTS // size)
 
 
-bids = st.lists(st.tuples(names, lots, amounts, st.integers(0, 2)), max_size=30)
+raises = st.sampled_from((STEP, STEP, STEP, STEP + 1, STEP - 1, 20))
+bids = st.lists(
+    st.tuples(names, lots, raises, st.sampled_from((0, 0, 1, 1, 2))), min_size=6, max_size=30
+)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -72,9 +75,10 @@ def test_the_highest_valid_bid_wins_and_money_is_conserved(sequence, size):
     valid = {lot: [] for lot in range(LOTS)}  # (amount, name), in the order of the chain
     closes = dict.fromkeys(range(LOTS), CLOSES)
     extensions = dict.fromkeys(range(LOTS), 0)
-    for name, lot, amount, later in sequence:
+    for name, lot, more, later in sequence:
         height += later
         leading = {at: max(made) for at, made in valid.items() if made}
+        amount = leading[lot][0] + more if lot in leading else 2 + more
         locked = sum(led for at, (led, who) in leading.items() if who == name and at != lot)
         is_valid = (
             OPENS <= height < closes[lot] and amount >= RESERVE
@@ -107,9 +111,14 @@ def test_the_highest_valid_bid_wins_and_money_is_conserved(sequence, size):
         assert market.get_account(name) == (FUNDS - paid[name], 0)
 
 
-commitments = st.lists(st.tuples(names, lots, amounts, amounts), max_size=12)
-reveals = st.lists(
-    st.tuples(st.integers(0, 11), st.sampled_from((0, 0, 0, 0, 1))), max_size=16
+promised = st.sampled_from((4, 5, 6, 7, 7))
+commitments = st.lists(
+    st.tuples(names, lots, promised, st.integers(4, 9)), min_size=4, max_size=16
+)
+reveals = st.tuples(
+    st.permutations(range(8)),  # each once, in any order, and then some again or wrongly
+    st.lists(st.tuples(st.integers(0, 7), st.sampled_from((0, 1))), max_size=4),
+    st.integers(0, 8),
 )
 
 
@@ -129,7 +138,8 @@ def test_the_highest_sealed_bid_wins_ties_go_to_the_earliest(promises, openings,
             free[name] -= deposit
         check_money(market)
     revealed = set()
-    for index, error in openings:
+    order, others, count = openings
+    for index, error in [*((at, 0) for at in order[:count]), *others]:
         if index >= len(committed):
             continue
         name, lot, amount, deposit = committed[index]

@@ -25,10 +25,10 @@ from tests.node.services.market import (
     name_key,
 )
 
-SITES, PERIODS, NAMES = 3, 2, 6
+SITES, PERIODS, NAMES = 2, 2, 9
 TRADES = (1, 2)
 
-quota = st.integers(0, 2)
+quota = st.sampled_from((0, 1, 2, 3))
 season_quotas = st.fixed_dictionaries({
     (site, period, trade): st.tuples(quota, quota, quota)
     if trade == VEGETABLES else st.tuples(st.just(0), st.just(0), quota)
@@ -36,12 +36,13 @@ season_quotas = st.fixed_dictionaries({
 })
 applications = st.lists(
     st.tuples(
-        st.integers(0, NAMES - 1), st.integers(0, SITES - 1), st.sampled_from(TRADES),
-        st.sets(st.integers(0, PERIODS - 1), min_size=1), st.sampled_from((0, 0, 0, 1, 2)),
+        st.integers(0, NAMES - 1), st.integers(0, SITES - 1), st.sampled_from((1, 1, 1, 2)),
+        st.sampled_from(({0}, {1}, {0, 1}, {0, 1})), st.sampled_from((0,) * 8 + (1, 2)),
     ),
-    max_size=24,
+    min_size=8,
+    max_size=40,
 )
-kinds = st.lists(st.integers(0, 4), min_size=NAMES, max_size=NAMES)
+kinds = st.permutations((0, 0, 0, 4, 4, 4, 1, 2, 3))
 
 
 class Model:

@@ -1,6 +1,6 @@
 """Quorum arithmetic, commit seals and round timers of Besu and of the formal specification.
 
-Columns of the computed table about other engines (IBFT 2.0's prepare quorum, Aura) are left out.
+Columns of the computed table about other engines (IBFT 2.0's prepares, Aura) are left out.
 """
 
 import pytest

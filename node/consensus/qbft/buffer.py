@@ -41,6 +41,7 @@ class Buffer:
         share = self._items.setdefault(message.author, {})
         key = _make_key(message)
         assert key not in share
+        # The message joins first and may be the one that leaves: one rule for both cases.
         share[key] = message
         used = self._bytes.get(message.author, 0) + _compute_size(message)
         while len(share) > self._messages_max or used > self._bytes_max:
@@ -77,6 +78,7 @@ def _make_key(message: Message) -> Key:
 def _compute_size(message: Message) -> int:
     if isinstance(message, Prepare | Commit) or message.block is None:
         return BALLOT_BYTES_MAX
+    # The block dominates; the rest is an upper bound, for Prepares differ by a few bytes.
     parts = 1 + len(message.prepares)
     if isinstance(message, Proposal):
         parts += len(message.round_changes)

@@ -116,6 +116,7 @@ class Controller:
                 lock = self._stored
             else:
                 author = None  # we promised things above: be silent until the chain is there
+        # If validators changed, indices are of another list: all is judged anew.
         early = [message for message in self._buffer.get_messages() if message.height >= number]
         params = self._genesis.params
         self._buffer = buffer = Buffer(params, len(validators))
@@ -129,6 +130,8 @@ class Controller:
 
     def upon_message(self, now: Now, payload: bytes) -> list[Outcome]:
         """Raises InvalidMessage for what must cost its sender, and then nothing has changed."""
+        # Decoding is remembered by content where many nodes share a process; the rest of the
+        # way must not cost more than that look-up.
         message = self._decode(payload)
         if message.height == self._number:
             return self._height.upon_message(now, message)

@@ -101,6 +101,7 @@ class Height:
             return []
         if current.is_joined and round_number < self.seat.params.rounds_max:
             return self._enter_round(now, round_number + 1, "timeout")
+        # Ours may have been lost, and without a quorum there is nothing else to say.
         mine = [change for author, change in self._round_changes.items()
                 if (author, change.round) == (self.seat.author, round_number)]
         again: list[Outcome] = [Say(encode_message(change)) for change in mine]
@@ -109,6 +110,7 @@ class Height:
     def upon_message(self, now: Now, message: Message) -> list[Outcome]:
         """Raises InvalidMessage for what must cost its sender."""
         current = self.round
+        # By frequency: of 49 messages per block 48 are Prepares and Commits.
         if current.phase is _DECIDED:
             return []
         if isinstance(message, Prepare):
@@ -162,6 +164,7 @@ class Height:
 
     def _upon_round_change(self, now: Now, change: RoundChange) -> list[Outcome]:
         known = self._round_changes.get(change.author)
+        # Who is in a later round has left this one, so the highest says all.
         if known is not None and known.round >= change.round:
             return [DOUBLE]
         checks = verify_round_change(self.seat, change)
@@ -231,6 +234,7 @@ class Height:
 
     def _propose_if_due(self, now: Now) -> list[Outcome]:
         seat, number = self.seat, self.round.number
+        # A vote that a restart left behind may have been for our own proposal, said and lost.
         if (
             seat.author != seat.compute_proposer(number)
             or self.round.phase is not _WAITING or self._lock.voted is not None
@@ -249,6 +253,7 @@ class Height:
         seat, number = self.seat, self.round.number
         assert seat.author is not None
         bound = [change for change in changes if change.prepared_round is not None]
+        # Ties are of the same block: two quorums of one round share an honest Prepare.
         highest = max(bound, key=lambda change: change.prepared_round or 0, default=None)
         block = highest.block if highest else seat.application.propose(now, seat.height)
         if block is None:

@@ -14,7 +14,7 @@ before it is said, so a restart is nothing but a long silence:
 from dataclasses import dataclass
 
 from node.block import Block, decode_block
-from node.codec import DEPTH_MAX, Value, decode, encode
+from node.codec import Value, decode, encode
 from node.consensus.qbft.messages import Decoder, Prepare, encode_message
 from node.effects import Persist
 from node.params import Params
@@ -71,6 +71,7 @@ class Lock:
 
     def encode(self) -> bytes:
         """The record that ``decode_lock`` reads."""
+        # One slot, replaced whole: a record is never half of one promise and half of another.
         prepared: Value = None
         if self.prepared is not None:
             prepared = [
@@ -82,7 +83,6 @@ class Lock:
 
 def decode_lock(record: bytes, decode_payload: Decoder, params: Params) -> Lock:
     """The promises in a record that this node wrote; raises NodeError if it is damaged."""
-    assert DEPTH_MAX >= 3
     match decode(record, len(record)):
         case [int(height), int(round_number), (None | bytes()) as voted, None]:
             return Lock(height, round_number, voted)

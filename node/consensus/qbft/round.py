@@ -113,6 +113,8 @@ class Round:
         outcomes: list[Outcome] = []
         seat, digest = self._seat, block.header.digest
         if seat.author is not None:
+            # Stored before said, also before the announcement: a proposer that restarts between
+            # the two must not make another block for this round.
             outcomes.append(self._lock.promise_prepare(self.number, digest))
             if announcement is not None:
                 outcomes += SIGNED, announcement
@@ -123,6 +125,8 @@ class Round:
             )
             self._prepares[seat.author] = prepare
             outcomes += SIGNED, Say(encode_message(prepare))
+        # Early messages may make both quorums at once; being prepared comes first, for it says
+        # our Commit, which the others may need.
         if len(self._prepares) >= seat.quorum:
             outcomes += self._process_prepared()
         elif len(self._commits) >= seat.quorum:
@@ -179,6 +183,7 @@ class Round:
         block, commits = self.block, self._commits
         assert block is not None
         assert len(commits) >= self._seat.quorum
+        # All seals at hand, sorted as the block's encoding wants them.
         seals = tuple(Seal(author, commits[author].signature) for author in sorted(commits))
         return Decide(make_block(block.header, self.number, seals, block.bundles))
 

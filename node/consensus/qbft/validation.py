@@ -32,6 +32,7 @@ def verify_certificate(
     seat: Seat, round_number: int, block: Digest, prepares: Sequence[Prepare]
 ) -> int:
     """A quorum of distinct validators prepared ``block`` in this height and round."""
+    # Counting comes before checking: a signature costs more than all comparisons together.
     _verify_authors(seat, prepares, "prepares")
     for prepare in prepares:
         if (prepare.height, prepare.round) != (seat.height, round_number):
@@ -61,6 +62,7 @@ def verify_round_change(seat: Seat, change: RoundChange) -> int:
         if change.block is not None or change.prepares:
             raise InvalidMessage("round change", "attachments without a claim")
         return checks
+    # The application is not asked: of a quorum of Prepares an honest one found the block valid.
     block, claimed = change.block, change.prepared_digest
     assert claimed is not None
     if block is None or block.header.digest != claimed:
@@ -100,6 +102,7 @@ def verify_justification(seat: Seat, proposal: Proposal) -> int:
 
 def verify_proposal(seat: Seat, now: Now, proposal: Proposal) -> int:
     """Everything about a Proposal, the application's verdict on its block last."""
+    # Cheap checks first, so that a stranger to this turn cannot make us execute a block.
     if proposal.author != seat.compute_proposer(proposal.round):
         raise InvalidMessage("not the proposer", str(proposal.author))
     if proposal.height != seat.height:

@@ -45,7 +45,9 @@ def make_keys(n):
 
 def make_genesis(n, params=PARAMS):
     keys = make_keys(n)
-    return Genesis(params=params, validators=keys, relays=(), registrar=keys[0], time_ns=EPOCH_NS)
+    return Genesis(
+        params=params, validators=keys, relays=(), registrar=keys[0], time_ns=EPOCH_NS
+    )
 
 
 def sign(key, message):
@@ -291,12 +293,12 @@ class Liar(Peer):
         author = Author(self.network.genesis, self.index)
         height, number = message.height, message.round
         match message:
-            case Proposal() if not message.prepares:
+            case Proposal():
                 twin = self.application.make_block(message.block.header.time_ns)
                 for block, half in ((message.block, 0), (twin, 1)):
                     story = replace(
                         author.proposal(height, number, block),
-                        round_changes=message.round_changes,
+                        round_changes=message.round_changes, prepares=message.prepares,
                     )
                     self.tell([story, *self.endorse(story)], half)
             case RoundChange():

@@ -29,7 +29,8 @@ def test_a_majority_of_header_votes_adds_a_validator():
     first = authorities.validators
     for height in (1, 2, 3):
         assert authorities.validators == first
-        header = make_block_header(authorities, height, first[height], Vote(newcomer, True))
+        vote = Vote(newcomer, is_add=True)
+        header = make_block_header(authorities, height, first[height], vote)
         authorities = authorities.apply(header)
     assert authorities.validators == tuple(sorted((*first, newcomer)))
     assert not authorities.tally.ballots
@@ -37,14 +38,15 @@ def test_a_majority_of_header_votes_adds_a_validator():
 
 def test_an_epoch_clears_votes_and_ignores_its_own():
     authorities = make_authorities(make_genesis(1, Params(epoch_blocks=2)))
-    vote = Vote(bytes(32), True)
+    vote = Vote(bytes(32), is_add=True)
     header = make_block_header(authorities, 2, authorities.validators[0], vote)
     assert authorities.apply(header).validators == authorities.validators
 
 
 def test_pending_votes_of_an_epoch_are_cleared():
     authorities = make_authorities(make_genesis(4, Params(epoch_blocks=2)))
-    header = make_block_header(authorities, 1, authorities.validators[0], Vote(KEYS[8], True))
+    vote = Vote(KEYS[8], is_add=True)
+    header = make_block_header(authorities, 1, authorities.validators[0], vote)
     voted = authorities.apply(header)
     assert len(voted.tally.ballots) == 1
     header = make_block_header(voted, 2, authorities.validators[1])

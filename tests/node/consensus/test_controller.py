@@ -12,8 +12,8 @@ from node.consensus.qbft.messages import (
     decode_message,
     encode_message,
 )
-from node.consensus.qbft.round import DOUBLE
 from node.consensus.qbft.phases import TRANSITIONS
+from node.consensus.qbft.round import DOUBLE
 from node.consensus.seals import verify_seals
 from node.crypto import Identity, is_signature_valid
 from node.effects import Emit, Persist, SetTimer, Worked
@@ -163,19 +163,16 @@ def test_a_height_is_decided_with_ed25519():
             genesis, genesis.compute_chain_id(), identity.public, application
         )
         engines.append(engine)
-        for outcome in engine.upon_head(DUE, application.head):
-            if isinstance(outcome, Say):
-                waiting.append((engine, outcome.frame_payload))
+        outcomes = engine.upon_head(DUE, application.head)
+        waiting += [(engine, o.frame_payload) for o in outcomes if isinstance(o, Say)]
     while waiting:
         sender, payload = waiting.pop(0)
         for engine in engines:
             if engine is sender:
                 continue
-            for outcome in engine.upon_message(DUE, payload):
-                if isinstance(outcome, Say):
-                    waiting.append((engine, outcome.frame_payload))
-                elif isinstance(outcome, Decide):
-                    decided.append(outcome.block)
+            outcomes = engine.upon_message(DUE, payload)
+            waiting += [(engine, o.frame_payload) for o in outcomes if isinstance(o, Say)]
+            decided += [o.block for o in outcomes if isinstance(o, Decide)]
     assert len(decided) == 4
     assert len({block.header.digest for block in decided}) == 1
     for block in decided:
@@ -469,6 +466,7 @@ def test_a_lock_of_a_later_height_silences_the_heights_below():
     assert get_reasons(outcomes) == ["voted otherwise"]
 
 
+@pytest.mark.slow
 def test_the_memory_for_a_million_tiny_messages_is_bounded():
     desk = Desk(3)
     desk.application.check_signature = lambda key, message, signature: True

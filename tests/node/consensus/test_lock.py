@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from node.consensus.qbft.lock import SLOT, Lock, Prepared, decode_lock
@@ -14,7 +16,8 @@ PREPARED = Prepared(
 
 def read(record):
     chain_id, params = GENESIS.compute_chain_id(), GENESIS.params
-    return decode_lock(record, lambda payload: decode_message(payload, chain_id, params), params)
+    decode = partial(decode_message, chain_id=chain_id, params=params)
+    return decode_lock(record, decode, params)
 
 
 def test_promises_survive_a_restart():

@@ -1,0 +1,41 @@
+# make run: set up and run the main job. make test: set up and test. Both are quick when nothing changed.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# two by default: the suite is meant for two cores
+TEST_PROCESSES ?= 2
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.installed
+	$(BIN)/veche run election-day
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Veche needs Python 3.11 or later on the PATH" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Veche needs Python 3.11 or later; $(PYTHON) is older" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
+	$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test pyproject.toml
+	$(PIP) install --editable '.[test,dev]'
+	@touch $@

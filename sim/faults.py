@@ -1,0 +1,454 @@
+"""Faults as values: what happens, when, for how long, to whom; and the schedule that does it.
+
+    crash validators=3 at=09:30 for=20m         three of them, drawn by the seed
+    crash validators=f at=09:30 for=20m disk=lost
+    pause peers=0,4 at=+90s for=10s             these two, 90 s after the run's start
+    slow-peer relays=10% factor=4 at=10:00
+    clock validators=1 offset=-30s at=08:00
+    partition region=south at=12:00 for=5m      cut off from all others
+    partition validators=1 oneway=yes at=12:00  it hears, and is not heard
+    loss observers=all ratio=0.05 at=12:00
+    slow-link validators=all extra=80ms at=12:00
+
+Without ``for`` a fault lasts until the end of the run. A new fault adds one class: the verbs
+are those of ``Fault``'s subclasses.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from node.inputs import Role
+from sim.errors import ConfigurationError
+from sim.kernel import Kernel
+from sim.rules import Loss, Partition, Rule, RuleSet, SlowLink
+from sim.streams import Streams
+from sim.topology import Topology
+
+ROLE_WORDS = {"validators": Role.VALIDATOR, "relays": Role.RELAY, "observers": Role.OBSERVER}
+UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+class City(Protocol):
+    """What faults need of the simulated city. Verbs return False if there was nothing to do."""
+
+    @property
+    def topology(self) -> Topology:
+        """Who there is."""
+        ...
+
+    @property
+    def rules(self) -> RuleSet:
+        """The network's rules in force."""
+        ...
+
+    def crash(self, peer: int, *, keep_disk: bool) -> bool:
+        """Switch a peer off."""
+        ...
+
+    def restart(self, peer: int) -> bool:
+        """Switch a peer on with what its disk holds."""
+        ...
+
+    def pause(self, peer: int) -> bool:
+        """Let a peer stand still."""
+        ...
+
+    def resume(self, peer: int) -> bool:
+        """Let a paused peer go on."""
+        ...
+
+    def slow(self, peer: int, factor: float) -> None:
+        """Work on a peer takes ``factor`` times as long as usual; 1 ends it."""
+        ...
+
+    def step_clock(self, peer: int, by_ns: int) -> None:
+        """Set a peer's realtime clock forward or back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Some peers: ``indices``, or an ``amount`` of a role, of a region, or of all.
+
+    An amount is a number, a percentage, "all", or "f": as many validators as may fail.
+    """
+
+    role: Role | None = None
+    amount: str = "all"
+    indices: tuple[int, ...] = ()
+    region: str = ""
+
+    def resolve(self, topology: Topology, generator: np.random.Generator) -> tuple[int, ...]:
+        """Draw the peers, in ascending order; ConfigurationError if there are not so many."""
+        if self.indices:
+            for index in self.indices:
+                if not 0 <= index < len(topology.peers):
+                    remedy = f"give numbers from 0 to {len(topology.peers) - 1}"
+                    raise ConfigurationError("peers", index, remedy)
+            return tuple(sorted(set(self.indices)))
+        if self.region and self.region not in topology.regions:
+            remedy = f"give one of {', '.join(topology.regions)}"
+            raise ConfigurationError("region", self.region, remedy)
+        known = [
+            peer.index for peer in topology.peers
+            if self.role in (None, peer.role)
+            and self.region in ("", topology.regions[peer.region])
+        ]
+        count = self._compute_count(len(known), len(topology.validators))
+        if not 0 < count <= len(known):
+            word = "peers" if self.role is None else f"{self.role.value}s"
+            raise ConfigurationError(word, self.amount, f"give 1 to {len(known)} of them")
+        chosen = generator.permutation(len(known))[:count].tolist()
+        return tuple(sorted(known[place] for place in chosen))
+
+    def _compute_count(self, known: int, validators: int) -> int:
+        if self.amount == "all":
+            return known
+        if self.amount == "f":
+            return (validators - 1) // 3
+        if self.amount.endswith("%"):
+            return round(known * float(self.amount[:-1]) / 100)
+        return int(self.amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong at ``at_ns`` for ``for_ns``; 0 is until the end of the run.
+
+    ``at_ns`` counts from local midnight, or from the run's start if ``since_start``.
+    """
+
+    verb: ClassVar[str] = ""
+    keys: ClassVar[tuple[str, ...]] = ()
+
+    at_ns: int
+    for_ns: int = 0
+    who: Selection
+    since_start: bool = False
+
+    def with_options(self, options: dict[str, str]) -> "Fault":
+        """The same with its own options read; their names are among ``keys``."""
+        assert not options
+        return self
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """Do it; the result undoes it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash(Fault):
+    """Peers are switched off, and on again at the end, with or without their disks."""
+
+    verb: ClassVar[str] = "crash"
+    keys: ClassVar[tuple[str, ...]] = ("disk",)
+
+    keep_disk: bool = True
+
+    def with_options(self, options: dict[str, str]) -> "Crash":
+        """``disk`` is kept or lost."""
+        return replace(self, keep_disk=_parse_word(options, "disk", "kept", "lost"))
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """Only those that this fault switched off are switched on again."""
+        mine = [peer for peer in peers if city.crash(peer, keep_disk=self.keep_disk)]
+
+        def end() -> None:
+            for peer in mine:
+                city.restart(peer)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(Fault):
+    """Peers stand still, as in a long collection of garbage or a migration."""
+
+    verb: ClassVar[str] = "pause"
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """Only those that this fault paused are resumed."""
+        mine = [peer for peer in peers if city.pause(peer)]
+
+        def end() -> None:
+            for peer in mine:
+                city.resume(peer)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowPeer(Fault):
+    """Processors take ``factor`` times as long."""
+
+    verb: ClassVar[str] = "slow-peer"
+    keys: ClassVar[tuple[str, ...]] = ("factor",)
+
+    factor: float = 4.0
+
+    def with_options(self, options: dict[str, str]) -> "SlowPeer":
+        """``factor`` is from 1 to 1000."""
+        return replace(self, factor=_parse_number(options, "factor", 1, 1_000, self.factor))
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """Of two on one peer the later counts, and the first end ends both."""
+        for peer in peers:
+            city.slow(peer, self.factor)
+
+        def end() -> None:
+            for peer in peers:
+                city.slow(peer, 1.0)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOffset(Fault):
+    """Realtime clocks are set wrong by ``offset_ns``, and right again at the end."""
+
+    verb: ClassVar[str] = "clock"
+    keys: ClassVar[tuple[str, ...]] = ("offset",)
+
+    offset_ns: int = 15 * UNITS_NS["s"]
+
+    def with_options(self, options: dict[str, str]) -> "ClockOffset":
+        """``offset`` is a duration, with a minus if clocks fall behind."""
+        text = options.get("offset")
+        if text is None:
+            return self
+        sign = -1 if text.startswith("-") else 1
+        return replace(self, offset_ns=sign * parse_duration_ns("offset", text.lstrip("+-")))
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """Timers do not notice."""
+        for peer in peers:
+            city.step_clock(peer, self.offset_ns)
+
+        def end() -> None:
+            for peer in peers:
+                city.step_clock(peer, -self.offset_ns)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionFault(Fault):
+    """Peers are cut off from all others; one way, they only are not heard."""
+
+    verb: ClassVar[str] = "partition"
+    keys: ClassVar[tuple[str, ...]] = ("oneway",)
+
+    one_way: bool = False
+
+    def with_options(self, options: dict[str, str]) -> "PartitionFault":
+        """``oneway`` is yes or no."""
+        return replace(self, one_way=not _parse_word(options, "oneway", "no", "yes"))
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """A rule of the network."""
+        count = len(city.topology.peers)
+        return _enforce(city, Partition(count, (peers,), one_way=self.one_way))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossFault(Fault):
+    """A share of the frames to and from peers is lost for good."""
+
+    verb: ClassVar[str] = "loss"
+    keys: ClassVar[tuple[str, ...]] = ("ratio",)
+
+    ratio: float = 0.1
+
+    def with_options(self, options: dict[str, str]) -> "LossFault":
+        """``ratio`` is from 0 to 1."""
+        return replace(self, ratio=_parse_number(options, "ratio", 0, 1, self.ratio))
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """A rule of the network."""
+        return _enforce(city, Loss(len(city.topology.peers), peers, self.ratio))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowLinkFault(Fault):
+    """Links to and from peers take ``factor`` times as long and ``extra_ns`` more."""
+
+    verb: ClassVar[str] = "slow-link"
+    keys: ClassVar[tuple[str, ...]] = ("extra", "factor")
+
+    extra_ns: int = 0
+    factor: float = 1.0
+
+    def with_options(self, options: dict[str, str]) -> "SlowLinkFault":
+        """``extra`` is a duration, ``factor`` from 1 to 1000."""
+        return replace(
+            self,
+            extra_ns=parse_duration_ns("extra", options.get("extra", "0s")),
+            factor=_parse_number(options, "factor", 1, 1_000, self.factor),
+        )
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """A rule of the network."""
+        rule = SlowLink(
+            len(city.topology.peers), peers, extra_ns=self.extra_ns, factor=self.factor
+        )
+        return _enforce(city, rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFault:
+    """A fault with its peers and virtual instants; ``end_ns`` is None if it does not end."""
+
+    fault: Fault
+    peers: tuple[int, ...]
+    begin_ns: int
+    end_ns: int | None
+
+
+class FaultSchedule:
+    """The faults of one run. ``planned`` is filled by ``install``, for reports to shade."""
+
+    __slots__ = ("_faults", "planned")
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self._faults = tuple(faults)
+        self.planned: tuple[PlannedFault, ...] = ()
+
+    def install(
+        self, kernel: Kernel, city: City, streams: Streams, *, midnight_ns: int, start_ns: int
+    ) -> None:
+        """Draw each fault's peers and put its begin on the kernel.
+
+        ``midnight_ns`` and ``start_ns`` are virtual instants. Raises ConfigurationError for a
+        fault before the start, or a selection that the city cannot fill. A fault's draws depend
+        only on the seed and its place in the list.
+        """
+        assert not self.planned, "a schedule is installed once"
+        planned = []
+        for number, fault in enumerate(self._faults):
+            begin_ns = fault.at_ns + (start_ns if fault.since_start else midnight_ns)
+            if begin_ns < start_ns:
+                opening = _describe_time(start_ns - midnight_ns)
+                raise ConfigurationError(
+                    f"{fault.verb} at", _describe_time(fault.at_ns),
+                    f"the run starts at {opening}; give a later time",
+                )
+            peers = fault.who.resolve(city.topology, streams(f"faults.{number}"))
+            planned.append(PlannedFault(
+                fault=fault, peers=peers, begin_ns=begin_ns,
+                end_ns=begin_ns + fault.for_ns if fault.for_ns else None,
+            ))
+        self.planned = tuple(planned)
+        for plan in planned:
+            kernel.at(plan.begin_ns, _begin, (plan, kernel, city))
+
+
+def parse_fault(text: str) -> Fault:
+    """Read a fault as the module shows them; ConfigurationError names what is wrong."""
+    verb, *rest = text.split() or [""]
+    kinds = {kind.verb: kind for kind in Fault.__subclasses__()}
+    if verb not in kinds:
+        raise ConfigurationError("fault", verb, f"give one of {', '.join(sorted(kinds))}")
+    kind = kinds[verb]
+    options: dict[str, str] = {}
+    for word in rest:
+        key, equals, value = word.partition("=")
+        if not equals or not value or key in options:
+            raise ConfigurationError("fault", word, "write each option once, as name=value")
+        options[key] = value
+    known = (*ROLE_WORDS, "peers", "region", "at", "for", *kind.keys)
+    for key in options:
+        if key not in known:
+            raise ConfigurationError("fault", key, f"{verb} knows {', '.join(known)}")
+    if "at" not in options:
+        raise ConfigurationError("fault", text, "say when: at=09:30, or at=+90s from the start")
+    at = options["at"]
+    fault = kind(
+        at_ns=parse_duration_ns("at", at[1:]) if at.startswith("+") else _parse_clock_ns(at),
+        since_start=at.startswith("+"),
+        for_ns=parse_duration_ns("for", options["for"]) if "for" in options else 0,
+        who=_parse_selection(text, options),
+    )
+    return fault.with_options({key: options[key] for key in kind.keys if key in options})
+
+
+def parse_duration_ns(field: str, text: str) -> int:
+    """"1h30m", "20m", "90s", "500ms" as nanoseconds."""
+    parts = DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigurationError(field, text, "give a duration such as 20m, 90s or 500ms")
+    return sum(round(float(number) * UNITS_NS[unit]) for number, unit in parts)
+
+
+def _begin(planned: tuple[PlannedFault, Kernel, City]) -> None:
+    plan, kernel, city = planned
+    undo = plan.fault.begin(city, plan.peers)
+    if plan.end_ns is not None:
+        kernel.at(plan.end_ns, _end, undo)
+
+
+def _end(undo: Callable[[], None]) -> None:
+    undo()
+
+
+def _enforce(city: City, rule: Rule) -> Callable[[], None]:
+    city.rules.add(rule)
+    return lambda: city.rules.remove(rule)
+
+
+def _parse_selection(text: str, options: dict[str, str]) -> Selection:
+    ways = [key for key in (*ROLE_WORDS, "peers") if key in options]
+    region = options.get("region", "")
+    if len(ways) > 1 or (not ways and not region):
+        raise ConfigurationError("fault", text, "say who, once: validators=3 or peers=0,4")
+    if not ways:
+        return Selection(region=region)
+    amount = options[ways[0]]
+    if ways[0] != "peers":
+        if not re.fullmatch(r"all|f|[1-9]\d*|\d+(\.\d+)?%", amount):
+            raise ConfigurationError(ways[0], amount, "give a number, 10%, all or f")
+        return Selection(role=ROLE_WORDS[ways[0]], amount=amount, region=region)
+    if re.fullmatch(r"all|\d+(\.\d+)?%", amount):
+        return Selection(amount=amount, region=region)
+    if region or not re.fullmatch(r"\d+(,\d+)*", amount):
+        raise ConfigurationError("peers", amount, "give numbers such as 0,4,7 without region")
+    return Selection(indices=tuple(int(index) for index in amount.split(",")))
+
+
+def _parse_clock_ns(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text)
+    if match is None:
+        raise ConfigurationError("at", text, "give a local time such as 09:30, or +90s")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return (hours * 3_600 + minutes * 60 + seconds) * UNITS_NS["s"]
+
+
+def _parse_number(
+    options: dict[str, str], key: str, low: float, high: float, default: float
+) -> float:
+    text = options.get(key)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise ConfigurationError(key, text, f"give a number from {low:g} to {high:g}")
+    return value
+
+
+def _parse_word(options: dict[str, str], key: str, default: str, other: str) -> bool:
+    word = options.get(key, default)
+    if word not in (default, other):
+        raise ConfigurationError(key, word, f"give {default} or {other}")
+    return word == default
+
+
+def _describe_time(ns: int) -> str:
+    minutes = ns // UNITS_NS["m"]
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"

@@ -1,0 +1,241 @@
+"""From a finished simulation to its result: judges' verdicts, numbers, series, tables."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from node.inputs import Role
+from sim.ballots import FloorCosts
+from sim.kernel import EPOCH_NS
+from sim.metrics import Metrics
+from sim.result import (
+    FaultSpan,
+    InvariantOutcome,
+    RunResult,
+    TrafficRow,
+    decide_verdict,
+    describe_config,
+)
+
+if TYPE_CHECKING:
+    from sim.simulation import Simulation
+
+STEADY_SHARE = 0.1
+"""Of the window in which transactions were final, this much at each end is not steady."""
+
+
+def gather_result(
+    simulation: "Simulation", *, floor: FloorCosts, wall_s: float, main_s: float,
+    rss_peak_mb: float,
+) -> RunResult:
+    """Everything that is known at the end."""
+    scenario = simulation.scenario
+    metrics = Metrics(start_ns=simulation.start_ns, midnight_ns=EPOCH_NS)
+    findings = simulation.people.conclude(metrics)
+    _measure_blocks(simulation, metrics)
+    _measure_engine(simulation, metrics, floor, wall_s, main_s, rss_peak_mb)
+    _measure_throughput(metrics)
+    _measure_late(simulation, metrics)
+    numbers = metrics.build_numbers()
+    thresholds = tuple(rule.evaluate(numbers) for rule in scenario.thresholds)
+    invariants = _judge(simulation) + (() if simulation.stopped else findings.invariants)
+    invalid = findings.late_ns > 0
+    verdict = decide_verdict(
+        thresholds=thresholds, invariants=invariants, stopped=simulation.stopped,
+        invalid=invalid,
+    )
+    return RunResult(
+        verdict=verdict, digest=simulation.journal.digest(), scenario=scenario.name,
+        seed=scenario.seed, config=describe_config(scenario), costs=simulation.costs.name,
+        thresholds=thresholds, metrics=numbers, question=scenario.question,
+        note=_describe_end(simulation, findings.late_ns), subject=simulation.people.subject,
+        series=metrics.build_series(), blocks=_tabulate_blocks(simulation),
+        histograms=metrics.histograms, faults=_list_faults(simulation),
+        stages=findings.stages, slowest=findings.slowest, traffic=_list_traffic(simulation),
+        theory=findings.theory, invariants=invariants,
+    )
+
+
+def _describe_end(simulation: "Simulation", late_ns: int) -> str:
+    at_s = (simulation.kernel.now_ns - EPOCH_NS) // 1_000_000_000
+    at = f"{at_s // 3_600:02d}:{at_s // 60 % 60:02d}:{at_s % 60:02d}"
+    if simulation.broken is not None:
+        return str(simulation.broken)
+    if simulation.stopped:
+        return f"stopped by the user at {at} of the virtual day: a partial result"
+    if late_ns:
+        return f"the load generator was {late_ns} ns late; make ticks shorter"
+    if not simulation.people.is_done:
+        return f"unfinished at {at}, the end of the run"
+    return ""
+
+
+def _judge(simulation: "Simulation") -> tuple[InvariantOutcome, ...]:
+    city, broken = simulation.city, simulation.broken
+    nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
+    states = all(node.chain.state.root == node.chain.head.state_root for node in nodes
+                 if node.chain.height)
+    name = "" if broken is None else broken.invariant
+    detail = f"{city.blocks.height:,} heights, {len(nodes):,} peers"
+    outcomes = [
+        InvariantOutcome(
+            name="one chain", passed=name != "one chain",
+            detail=str(broken) if name == "one chain" else detail,
+        ),
+        InvariantOutcome(
+            name="valid state", passed=states,
+            detail="every peer's state has the root that its head commits to",
+        ),
+        InvariantOutcome(
+            name="receipts provable", passed=name != "receipts provable",
+            detail=str(broken) if name == "receipts provable" else "every proof held",
+        ),
+        _judge_bounds(simulation),
+    ]
+    if not simulation.stopped and broken is None:
+        outcomes.append(InvariantOutcome(
+            name="agreement at the end", passed=simulation.converged,
+            detail="all peers that are up reached the head within 60 s",
+        ))
+    if broken is not None and name not in ("one chain", "receipts provable"):
+        outcomes.append(InvariantOutcome(name=name, passed=False, detail=str(broken)))
+    return tuple(outcomes)
+
+
+def _judge_bounds(simulation: "Simulation") -> InvariantOutcome:
+    city = simulation.city
+    limit = city.params.mempool_bytes_max
+    worst = max(
+        (node.mempool.size_bytes for node in map(city.get_node, city.topology.validators)
+         if node is not None and node.mempool is not None), default=0,
+    )
+    return InvariantOutcome(
+        name="bounded resources", passed=worst <= limit,
+        detail=f"mempools hold at most {worst:,} of {limit:,} bytes at the end",
+    )
+
+
+def _measure_blocks(simulation: "Simulation", metrics: Metrics) -> None:
+    blocks = simulation.city.blocks
+    first, proposed = np.array(blocks.first_ns)[1:], np.array(blocks.proposed_ns)[1:]
+    most, half = np.array(blocks.most_ns)[1:], np.array(blocks.half_ns)[1:]
+    metrics.put("blocks.count", len(first))
+    metrics.put("blocks.empty.count", int((np.array(blocks.transactions)[1:] == 0).sum()))
+    metrics.put("forks.count", int(simulation.broken is not None
+                                   and simulation.broken.invariant == "one chain"))
+    metrics.put("rounds.changed.count", simulation.city.round_changes)
+    if len(first) > 1:
+        metrics.record_many("blocks.interval", np.diff(first))
+        metrics.record_many("blocks.propagation", (most - first)[most > 0])
+        metrics.record_many("blocks.half", (half - first)[half > 0])
+    assert len(proposed) == len(first)
+
+
+def _measure_engine(
+    simulation: "Simulation", metrics: Metrics, floor: FloorCosts, wall_s: float,
+    main_s: float, rss_peak_mb: float,
+) -> None:
+    from sim.simulation import count_cores
+
+    city, kernel = simulation.city, simulation.kernel
+    traffic, blocks = city.network.traffic, max(1, city.blocks.height)
+    metrics.put("network.bytes", traffic.bytes)
+    metrics.put("network.frames", traffic.frames)
+    metrics.put("network.duplicates.count", traffic.duplicates)
+    metrics.put("network.dropped.count", sum(traffic.dropped.values()))
+    metrics.put("engine.events", kernel.events)
+    metrics.put("engine.events_per_s", kernel.events / wall_s)
+    metrics.put("engine.main_s", main_s)
+    metrics.put("engine.events_per_block_and_peer", kernel.events / blocks / len(city.peers))
+    virtual_s = (kernel.now_ns - simulation.start_ns) / 1e9
+    metrics.put("wall_s", wall_s)
+    metrics.put("virtual_s", virtual_s)
+    metrics.put("speed_ratio", virtual_s / wall_s)
+    metrics.put("rss_peak_mb", rss_peak_mb)
+    metrics.put("workers.count", simulation.workers)
+    validators = city.topology.config.validators
+    sealed = blocks * (1 + 2 * validators)
+    floor_ns = simulation.people.ballots_made * floor.ballot_ns
+    floor_ns += sealed * (floor.sign_ns + floor.check_ns)
+    floor_s = floor_ns / 1e9 / count_cores()
+    metrics.put("crypto_floor_s", floor_s)
+    metrics.put("wall_over_floor", wall_s / floor_s)
+
+
+def _measure_throughput(metrics: Metrics) -> None:
+    series = metrics.build_series()
+    final, offered = series.get("final_per_s"), series.get("offered_per_s")
+    if offered is not None and offered.any():
+        metrics.put("throughput.offered.peak_per_s", float(offered.max()))
+    if final is None or not final.any():
+        return
+    metrics.put("throughput.final.peak_per_s", float(final.max()))
+    busy = np.flatnonzero(final)
+    first, last = int(busy[0]), int(busy[-1]) + 1
+    cut = int((last - first) * STEADY_SHARE)
+    steady = final[first + cut : max(first + cut + 1, last - cut)]
+    metrics.put("throughput.final.steady_per_s", float(steady.mean()))
+
+
+def _measure_late(simulation: "Simulation", metrics: Metrics) -> None:
+    if not simulation.late:
+        return
+    city = simulation.city
+    best = city.read_final_state().root
+    metrics.put("sync.late.count", len(simulation.late))
+    metrics.put("sync.finished.count", len(simulation.caught_up_ns))
+    recounted = sum(
+        node is not None and node.chain.state.root == best
+        for node in map(city.get_node, simulation.late)
+    )
+    metrics.put("sync.recounted.count", recounted)
+
+
+def _tabulate_blocks(simulation: "Simulation") -> dict[str, np.ndarray]:
+    blocks = simulation.city.blocks
+    first = np.array(blocks.first_ns)[1:]
+    most, half = np.array(blocks.most_ns)[1:], np.array(blocks.half_ns)[1:]
+    count = len(first)
+    return {
+        "height": np.arange(1, count + 1, dtype=float),
+        "at_s": (first - EPOCH_NS) / 1e9,
+        "interval_s": np.diff(first, prepend=first[:1]) / 1e9,
+        "transactions": np.array(blocks.transactions, dtype=float)[1:],
+        "propagation_p50_s": np.where(half > 0, (half - first) / 1e9, np.nan),
+        "propagation_p95_s": np.where(most > 0, (most - first) / 1e9, np.nan),
+    }
+
+
+def _list_faults(simulation: "Simulation") -> tuple[FaultSpan, ...]:
+    spans = []
+    for plan in simulation.faults.planned:
+        end_ns = simulation.kernel.now_ns if plan.end_ns is None else plan.end_ns
+        spans.append(FaultSpan(
+            label=f"{plan.fault.verb}: {len(plan.peers)} peers",
+            start_s=(plan.begin_ns - EPOCH_NS) / 1e9, end_s=(end_ns - EPOCH_NS) / 1e9,
+        ))
+    return tuple(spans)
+
+
+def _list_traffic(simulation: "Simulation") -> tuple[TrafficRow, ...]:
+    topology = simulation.city.topology
+    delivered = simulation.city.network.traffic.compute_delivered()
+    by_role: dict[tuple[Role, Role], list[int]] = {}
+    by_region: dict[tuple[int, int], list[int]] = {}
+    for (role, region, to_role, to_region), (frames, size) in delivered.items():
+        for table, key in ((by_role, (role, to_role)), (by_region, (region, to_region))):
+            row = table.setdefault(key, [0, 0])  # type: ignore[attr-defined]
+            row[0] += frames
+            row[1] += size
+    rows = [
+        TrafficRow(kind="role", source=one.value, target=other.value, frames=frames, bytes=size)
+        for (one, other), (frames, size) in by_role.items()
+    ]
+    names = topology.regions
+    rows += [
+        TrafficRow(
+            kind="region", source=names[one], target=names[other], frames=frames, bytes=size
+        )
+        for (one, other), (frames, size) in sorted(by_region.items())
+    ]
+    return tuple(rows)

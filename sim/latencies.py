@@ -1,0 +1,159 @@
+"""What voters waited, from their columns: distributions, stages, the slowest, and the theory.
+
+Everything counts from the moment in which the voter meant to cast; what it would be from the
+moment of sending stands beside it.
+"""
+
+import numpy as np
+
+from sim.blocks import BlockTable
+from sim.city import City
+from sim.electorate import Electorate, Rows
+from sim.metrics import Metrics
+from sim.result import SlowTransaction, Stage, TheoryRow
+from sim.voter_columns import Columns, State
+
+SLOWEST = 20
+STAGES = (
+    ("door", "latency.door", "waiting at the city's door"),
+    ("relay", "latency.relay", "to the relay, its check, the answer"),
+    ("pool", "latency.pool", "gathered, and waiting for a block"),
+    ("consensus", "latency.consensus", "from the proposal until the block is final"),
+    ("final", "latency.relayed", "until the voter's relay holds it"),
+    ("seen by 95 %", "latency.spread", "until 95 % of the peers hold it"),
+)
+
+
+def describe_latencies(
+    metrics: Metrics, columns: Columns, city: City, samples: list[tuple[int, int, int]],
+    opens_ns: int, closes_ns: int, electorate: Electorate,
+) -> tuple[tuple[Stage, ...], tuple[SlowTransaction, ...], tuple[TheoryRow, ...]]:
+    """Fill ``metrics`` and describe stages, slowest ballots and theory."""
+    blocks = city.blocks
+    intended = columns.intended_ns
+    sent = (columns.tries > 0) & (intended > 0)
+    accepted = sent & (columns.accepted_ns > 0)
+    final = accepted & (columns.final_ns > 0)
+    metrics.mark_many("offered", intended[sent])
+    metrics.mark_many("accepted", columns.accepted_ns[accepted])
+    metrics.mark_many("final", columns.final_ns[final])
+    slots = np.flatnonzero(final)
+    heights = find_heights(blocks, columns.included_ns[slots])
+    first_ns, most_ns = (np.array(column) for column in (blocks.first_ns, blocks.most_ns))
+    intent = intended[slots]
+    metrics.record_many("latency.accepted", columns.accepted_ns[accepted] - intended[accepted])
+    metrics.record_many("latency.included", columns.included_ns[slots] - intent)
+    metrics.record_latency(intent, columns.final_ns[slots] - intent)
+    metrics.record_many(
+        "latency.final_uncorrected", columns.final_ns[slots] - columns.sent_ns[slots]
+    )
+    seen = slots[columns.state[slots] == State.FINAL]
+    metrics.record_many("latency.receipt", columns.seen_ns[seen] - intended[seen])
+    spread = most_ns[heights] > 0
+    metrics.record_many("latency.seen95", (most_ns[heights] - intent)[spread])
+    asked = columns.asked_ns > 0
+    metrics.record_many("latency.door", (columns.asked_ns - columns.arrival_ns)[asked])
+    metrics.record_many("latency.relay", columns.accepted_ns[slots] - intent)
+    pool = np.maximum(columns.included_ns[slots] - columns.accepted_ns[slots], 0)
+    metrics.record_many("latency.pool", pool)
+    metrics.record_many("latency.consensus", first_ns[heights] - columns.included_ns[slots])
+    metrics.record_many(
+        "latency.relayed", np.maximum(columns.final_ns[slots] - first_ns[heights], 0)
+    )
+    metrics.record_many("latency.spread", (most_ns[heights] - first_ns[heights])[spread])
+    stages = tuple(_make_stage(metrics, *stage) for stage in STAGES)
+    slowest = _list_slowest(columns, slots, heights, first_ns, city, electorate)
+    theory = _compare_with_theory(metrics, columns, slots, samples, city, opens_ns, closes_ns)
+    return stages, slowest, theory
+
+
+def find_heights(blocks: BlockTable, included_ns: Rows) -> Rows:
+    """The heights of the blocks that were proposed at these moments."""
+    proposed = np.array(blocks.proposed_ns)
+    heights = np.searchsorted(proposed, included_ns)
+    found: Rows = np.minimum(heights, len(proposed) - 1)
+    return found
+
+
+def _make_stage(metrics: Metrics, name: str, distribution: str, about: str) -> Stage:
+    histogram = metrics.histograms[distribution]
+    if not histogram.total:
+        return Stage(name=name, about=about, p50_s=0.0, p99_s=0.0)
+    return Stage(
+        name=name, about=about, p50_s=histogram.get_quantile_s(0.5),
+        p99_s=histogram.get_quantile_s(0.99),
+    )
+
+
+def _list_slowest(
+    columns: Columns, slots: Rows, heights: Rows, first_ns: Rows, city: City,
+    electorate: Electorate,
+) -> tuple[SlowTransaction, ...]:
+    total = columns.final_ns[slots] - columns.intended_ns[slots]
+    order = np.argsort(-total, kind="stable")[:SLOWEST]
+    regions = city.topology.regions
+    first_relay = city.topology.config.validators
+    found = []
+    for at in order.tolist():
+        slot, height = int(slots[at]), int(heights[at])
+        relay = city.topology.peers[first_relay + int(columns.relay[slot])]
+        moments = (
+            columns.intended_ns[slot], columns.accepted_ns[slot], columns.included_ns[slot],
+            first_ns[height], columns.final_ns[slot],
+        )
+        spans = [max(0.0, float(b - a) / 1e9) for a, b in zip(moments, moments[1:], strict=False)]
+        found.append(SlowTransaction(
+            identity=f"voter {int(electorate.rows_of(slots[at : at + 1])[0])}",
+            intended_s=float(columns.intended_ns[slot] - city.midnight_ns) / 1e9,
+            total_s=float(total[at]) / 1e9, region=regions[relay.region],
+            tries=int(columns.tries[slot]), block=height,
+            stages=tuple(zip(("relay", "pool", "consensus", "final"), spans, strict=True)),
+        ))
+    return tuple(found)
+
+
+def _compare_with_theory(
+    metrics: Metrics, columns: Columns, slots: Rows, samples: list[tuple[int, int, int]],
+    city: City, opens_ns: int, closes_ns: int,
+) -> tuple[TheoryRow, ...]:
+    """Little's law over the whole window, and the wait in the quietest tenth of it."""
+    rows = []
+    sent_ns, final_ns = columns.sent_ns[slots], columns.final_ns[slots]
+    within = [(at_ns, backlog) for at_ns, backlog, _ in samples if opens_ns <= at_ns < closes_ns]
+    if within and len(slots):
+        in_system = float(np.mean([backlog for _, backlog in within]))
+        span_ns = closes_ns - opens_ns
+        mean_ns = float(np.mean(final_ns - sent_ns))
+        predicted = len(slots) / span_ns * mean_ns
+        rows.append(TheoryRow(
+            law="Little: ballots in the system = arrival rate x time in it",
+            predicted=predicted, measured=in_system, unit="ballots", slack_ratio=0.1,
+        ))
+        metrics.put("little.ratio", in_system / predicted if predicted else 1.0)
+    quiet = _find_quiet(columns.intended_ns[slots], opens_ns, closes_ns)
+    if len(slots) and quiet.any():
+        chosen = slots[quiet]
+        params = city.params
+        consensus_s = metrics.histograms["latency.consensus"].get_quantile_s(0.5)
+        relayed_s = metrics.histograms["latency.relayed"].get_quantile_s(0.5)
+        half_s = params.block_interval_ns / 2e9
+        predicted = half_s + params.bundle_interval_ns / 1e9 + consensus_s + relayed_s
+        waited = columns.final_ns[chosen] - columns.accepted_ns[chosen]
+        measured = float(np.mean(waited)) / 1e9
+        rows.append(TheoryRow(
+            law="wait at low load = half a block + bundling + consensus + propagation",
+            predicted=predicted, measured=measured, unit="s", slack_ratio=0.25,
+        ))
+        metrics.put("low_load_wait.ratio", measured / predicted)
+    return tuple(rows)
+
+
+def _find_quiet(intended_ns: Rows, opens_ns: int, closes_ns: int) -> np.ndarray:
+    bins = 10
+    edges = np.linspace(opens_ns, closes_ns, bins + 1)
+    counts, _ = np.histogram(intended_ns, edges)
+    if not counts.any():
+        return np.zeros(len(intended_ns), np.bool_)
+    lowest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
+    quiet: np.ndarray = (intended_ns >= edges[lowest]) & (intended_ns < edges[lowest + 1])
+    return quiet

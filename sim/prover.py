@@ -1,0 +1,90 @@
+"""Users check what relays tell them: receipt, Merkle path, header, seals, all for real.
+
+The header and seals of a block are the same for everyone whose transaction is in it, so they are
+checked once per height, and the path of each receipt by itself.
+"""
+
+from node.block import decode_block
+from node.errors import InvalidProof
+from node.merkle import MerkleTree, verify_path
+from node.proof import InclusionProof, make_inclusion_proof, verify_inclusion
+from node.receipt import decode_receipt
+from sim.city import City
+from sim.errors import InvariantBroken
+
+BLOCKS_KEPT = 8
+
+
+class Prover:
+    """Proves transactions from what relays hold, and checks the proofs as a user would.
+
+    ``checked`` counts the proofs that held. A relay that calls a transaction final and cannot
+    prove it breaks an invariant: users were lied to.
+    """
+
+    __slots__ = ("_city", "_sealed", "_trees", "checked")
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+        self._trees: dict[int, tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]] = {}
+        self._sealed: dict[int, bytes] = {}
+        self.checked = 0
+
+    def verify(self, relay: int, height: int, transaction_ids: list[bytes]) -> int:
+        """How many of these are proven to be in final block ``height``; all, or it raises."""
+        city = self._city
+        tree, receipts, index_of = self._get_tree(relay, height)
+        proven_root = self._verify_sealed(relay, height, receipts)
+        for transaction_id in transaction_ids:
+            index = index_of.get(transaction_id)
+            if index is None:
+                raise InvariantBroken(
+                    "receipts provable", city.kernel.now_ns,
+                    f"relay {relay} has no receipt for {transaction_id.hex()[:16]}",
+                )
+            verify_path(proven_root, receipts[index], index, tree.count, tree.prove(index))
+        self.checked += len(transaction_ids)
+        return len(transaction_ids)
+
+    def _get_tree(
+        self, relay: int, height: int
+    ) -> tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]:
+        known = self._trees.get(height)
+        if known is None:
+            node = self._city.get_node(self._city.topology.config.validators + relay)
+            assert node is not None
+            assert node.chain.height == height, "asked as the block becomes final"
+            output = node.chain.output
+            assert output is not None
+            receipts = output.receipts
+            index_of: dict[bytes, int] = {}
+            for index, (transaction_id, _) in enumerate(
+                item for outcome in output.outcomes for item in outcome
+            ):
+                index_of.setdefault(transaction_id, index)
+            known = self._trees[height] = (MerkleTree(receipts), receipts, index_of)
+            if len(self._trees) > BLOCKS_KEPT:
+                del self._trees[next(iter(self._trees))]
+        return known
+
+    def _verify_sealed(self, relay: int, height: int, receipts: tuple[bytes, ...]) -> bytes:
+        root = self._sealed.get(height)
+        if root is not None:
+            return root
+        city = self._city
+        node = city.get_node(city.topology.config.validators + relay)
+        assert node is not None
+        block = decode_block(node.chain.get_encoded(height), city.params)
+        proof: InclusionProof = make_inclusion_proof(block, receipts, 0)
+        try:
+            receipt = verify_inclusion(proof, city.genesis.validators, city.chain_id)
+        except InvalidProof as error:
+            raise InvariantBroken(
+                "receipts provable", city.kernel.now_ns,
+                f"relay {relay} at height {height}: {error}",
+            ) from error
+        assert receipt == decode_receipt(receipts[0])
+        self._sealed[height] = block.header.receipts_root
+        if len(self._sealed) > BLOCKS_KEPT:
+            del self._sealed[next(iter(self._sealed))]
+        return block.header.receipts_root

@@ -1,0 +1,29 @@
+"""Which people a workload brings to the city."""
+
+from typing import assert_never
+
+from node.crypto import Identity
+from sim.city import City
+from sim.election_day import ElectionDay
+from sim.people import People
+from sim.scenario import Scenario
+from sim.streams import Streams
+from sim.workload import Election, StallAuction, StallWindow
+
+
+def make_people(
+    *, scenario: Scenario, city: City, chief: Identity, streams: Streams, midnight_ns: int,
+    workers: int,
+) -> People:
+    """The users and offices of the scenario's workload, ready to start."""
+    workload = scenario.workload
+    match workload:
+        case Election():
+            return ElectionDay(
+                city=city, workload=workload, users=scenario.users, seed=scenario.seed,
+                chief=chief, streams=streams, midnight_ns=midnight_ns, workers=workers,
+            )
+        case StallWindow() | StallAuction():
+            raise NotImplementedError
+        case _:
+            assert_never(workload)

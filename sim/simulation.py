@@ -1,0 +1,176 @@
+"""The composition root: builds a city for a scenario, runs it, and gathers the result.
+
+It knows everyone and decides nothing: what happens is said by the scenario, the city, the people
+and the faults, and whether it was right by the judges.
+"""
+
+import gc
+import os
+import resource
+import time
+from collections.abc import Callable
+
+from node.inputs import Role
+from node.work import Work
+from sim.ballots import measure_crypto_floor
+from sim.city import City
+from sim.clocks import ClockConfig
+from sim.costs import load_costs
+from sim.errors import ConfigurationError, InvariantBroken
+from sim.faults import FaultSchedule
+from sim.gather import gather_result
+from sim.identities import derive_identities, derive_identity, make_genesis
+from sim.journal import Journal
+from sim.kernel import EPOCH_NS, Kernel
+from sim.people import People
+from sim.progress import Progress
+from sim.public import make_people
+from sim.result import RunResult
+from sim.scenario import Scenario
+from sim.shared import SharedWork
+from sim.streams import Streams
+from sim.times import parse_time_ns
+from sim.topology import Topology
+
+SECOND_NS = 1_000_000_000
+SLICE_NS = 20 * SECOND_NS
+SETTLE_NS = 60 * SECOND_NS
+
+
+class Simulation:
+    """One run of one scenario. ``run`` may be called once.
+
+    ``workers`` processes make users' cryptography ahead of time; ``share`` off makes every peer
+    compute everything itself. Neither changes the digest. Raises ConfigurationError for what a
+    scenario asks that its city cannot do.
+    """
+
+    def __init__(self, scenario: Scenario, *, workers: int = 0, share: bool = True) -> None:
+        self.scenario = scenario
+        self.workers = workers
+        streams = Streams(scenario.seed)
+        self.start_ns = EPOCH_NS + parse_time_ns("starts", scenario.starts)
+        self.kernel = Kernel(self.start_ns)
+        self.journal = Journal()
+        topology = Topology.build(scenario.build_topology_config(), streams)
+        identities = derive_identities(scenario.seed, topology)
+        chief = derive_identity(scenario.seed, "registrar")
+        genesis = make_genesis(topology, identities, chief, scenario.params, self.start_ns)
+        self.costs = load_costs()
+        work: Work = SharedWork() if share else Work()
+        self.city = City(
+            kernel=self.kernel, topology=topology, genesis=genesis, identities=identities,
+            work=work, costs=self.costs, journal=self.journal, streams=streams,
+            clocks=ClockConfig(),
+        )
+        self.people: People = make_people(
+            scenario=scenario, city=self.city, chief=chief, streams=streams,
+            midnight_ns=EPOCH_NS, workers=workers,
+        )
+        self.city.listener = self.people
+        self.faults = FaultSchedule(scenario.faults)
+        self.faults.install(
+            self.kernel, self.city, streams, midnight_ns=EPOCH_NS, start_ns=self.start_ns
+        )
+        self.late = self._choose_late()
+        self.caught_up_ns: dict[int, int] = {}
+        self.stopped = False
+        self.converged = False
+        self.broken: InvariantBroken | None = None
+
+    def run(self, progress: Callable[[Progress], None]) -> RunResult:
+        """Run to the end and judge. ``progress`` is told each 20 virtual seconds.
+
+        A KeyboardInterrupt from ``progress`` stops the run; its result is marked as partial.
+        """
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
+        floor = measure_crypto_floor(time.process_time_ns)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            self._start()
+            self._advance(progress, began_s)
+        except KeyboardInterrupt:
+            self.stopped = True
+        except InvariantBroken as error:
+            self.broken = error
+        finally:
+            self.people.close()
+            gc.enable()
+            gc.unfreeze()
+        self.broken = self.broken or self.city.broken
+        self.city.blocks.finish()
+        return gather_result(
+            self, floor=floor, wall_s=time.perf_counter() - began_s,
+            main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
+        )
+
+    def _start(self) -> None:
+        late = set(self.late)
+        for spec in self.city.topology.peers:
+            if spec.index not in late:
+                self.city.start(spec.index)
+        scenario = self.scenario
+        if scenario.late is not None:
+            at_ns = EPOCH_NS + parse_time_ns("late.at", scenario.late.at)
+            if at_ns < self.start_ns:
+                raise ConfigurationError("late.at", scenario.late.at, "give it after the start")
+            for index in self.late:
+                self.kernel.at(at_ns, self.city.start, index)
+        self.people.start()
+
+    def _choose_late(self) -> tuple[int, ...]:
+        late = self.scenario.late
+        if late is None:
+            return ()
+        observers = self.city.topology.get_indices(Role.OBSERVER)
+        return tuple(observers[-late.observers :])
+
+    def _advance(self, progress: Callable[[Progress], None], began_s: float) -> None:
+        kernel, people, city = self.kernel, self.people, self.city
+        end_ns = people.end_ns
+        while kernel.now_ns < end_ns and not people.is_done and not people.is_stuck:
+            if not kernel.run_until(min(end_ns, kernel.now_ns + SLICE_NS)):
+                return
+            self._tell(progress, began_s)
+        # Then heal and demand agreement: everyone who is up reaches the same head.
+        limit_ns = kernel.now_ns + SETTLE_NS
+        goal = city.blocks.height
+        while kernel.now_ns < limit_ns and not self.converged:
+            if not kernel.run_until(kernel.now_ns + SECOND_NS):
+                return
+            self.converged = all(
+                node.chain.height >= goal
+                for node in map(city.get_node, range(len(city.peers))) if node is not None
+            )
+
+    def _tell(self, progress: Callable[[Progress], None], began_s: float) -> None:
+        self._note_late()
+        counts = self.people.count()
+        progress(Progress(
+            virtual_ns=self.kernel.now_ns, start_ns=self.start_ns, end_ns=self.people.goal_ns,
+            midnight_ns=EPOCH_NS, wall_s=time.perf_counter() - began_s,
+            backlog=counts.accepted - counts.final, blocks=self.city.blocks.height,
+            final_count=counts.final, offered_count=counts.offered,
+        ))
+
+    def _note_late(self) -> None:
+        height = self.city.blocks.height
+        for index in self.late:
+            node = self.city.get_node(index)
+            if index not in self.caught_up_ns and node is not None:
+                if node.chain.height >= height - 1:
+                    self.caught_up_ns[index] = self.kernel.now_ns
+
+
+def measure_peak_mb() -> float:
+    """Peak resident memory of this process and of its finished children together, in MB."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return (own + children) / 1_024
+
+
+def count_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,312 @@
+"""The command line: a thin group that names the verbs.
+
+Every verb returns the exit code of its result; a user's mistake is one line on standard error.
+"""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from sim.progress import Progress
+    from sim.result import RunResult
+    from sim.scenario import Scenario
+
+BAD_CONFIGURATION = 104
+STOPPED = 105
+RUNS = Path("runs")
+USERS_HELP = "How many users there are; the shape of the day stays."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line changes in a scenario."""
+
+    users: int | None
+    peers: int | None
+    seed: int | None
+    engine: str | None
+    settings: dict[str, str]
+    faults: tuple[str, ...]
+
+
+@click.group(epilog="Example: veche run smoke")
+def cli() -> None:
+    """Veche simulates a city's Proof-of-Authority chain with its voters and market stalls.
+
+    Exit codes: 0 passed; 99 a threshold failed; 104 bad configuration; 105 stopped by the
+    user; 107 error in a scenario file; 110 an invariant broke; 111 the run is invalid.
+    """
+
+
+@cli.command(
+    epilog="Example: veche run election-day --users 20000 --peers 200 --seed 7 --out runs/x"
+)
+@click.argument("scenario")
+@click.option("--users", type=int, metavar="N", help=USERS_HELP)
+@click.option("--peers", type=int, metavar="N", help="Validators, relays, observers together.")
+@click.option("--seed", type=int, metavar="N", help="The number from which all chance comes.")
+@click.option("--engine", metavar="NAME", help="The consensus engine.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Change a setting of the scenario, its workload or the chain. Repeatable.")
+@click.option("--fault", "faults", multiple=True, metavar="SPEC",
+              help="Add a fault: 'crash validators=3 at=09:30 for=20m'. Repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder for the run. Default: runs/SCENARIO-SEED-N.")
+@click.option("--workers", type=click.IntRange(0, 256), metavar="N",
+              help="Processes that make ballots ahead. Results do not depend on it.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json, and nothing else.")
+@click.option("--quiet", is_flag=True, help="Print the verdict and its last line only.")
+def run(
+    scenario: str, users: int | None, peers: int | None, seed: int | None, engine: str | None,
+    settings: tuple[str, ...], faults: tuple[str, ...], out: Path | None, workers: int | None,
+    as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
+) -> int:
+    """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
+    overrides = Overrides(
+        users=users, peers=peers, seed=seed, engine=engine, settings=parse_settings(settings),
+        faults=faults,
+    )
+    chosen = load(scenario, overrides)
+    line = build_reproduce_line(scenario, chosen.seed, overrides)
+    screen = Screen(as_json=as_json, quiet=quiet)
+    with claim_folder(out, f"{chosen.name}-{chosen.seed}") as folder:
+        try:
+            screen.before(chosen)
+            result = simulate_watched(chosen, workers, screen)
+        except Exception as error:
+            # a run that breaks ends with the line that meets it again, too
+            error.add_note(line)
+            raise
+        result = finish(result, folder, line)
+    screen.after(result, folder)
+    return int(result.exit_code)
+
+
+@cli.command(epilog="Example: veche report runs/election-day-1-1")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print result.json instead of a summary.")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+def report(folder: Path, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click's flags
+    """Write FOLDER's page and summaries again from its saved result."""
+    from reports.folder import write_reports
+    from sim.result import RunResult
+
+    result = RunResult.load(folder)
+    write_reports(result, folder)
+    screen = Screen(as_json=as_json, quiet=quiet)
+    if as_json or not quiet:
+        screen.after(result, folder)
+    return 0
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """``name=value`` each, a later one wins; ConfigurationError without name or ``=``."""
+    from sim.errors import ConfigurationError
+
+    settings = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise ConfigurationError("--set", text, "write name=value")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def build_reproduce_line(scenario: str, seed: int, overrides: Overrides) -> str:
+    """The command that repeats a run, with the commit that it belongs to."""
+    from reports.provenance import read_commit
+
+    words = ["veche", "run", scenario]
+    for name, value in (("users", overrides.users), ("peers", overrides.peers), ("seed", seed),
+                        ("engine", overrides.engine)):
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    for name, text in overrides.settings.items():
+        words += ["--set", f"{name}={text}"]
+    for fault in overrides.faults:
+        words += ["--fault", fault]
+    return f"{shlex.join(words)}  # commit {read_commit(Path(__file__).parent)}"
+
+
+@contextmanager
+def claim_folder(out: Path | None, stem: str) -> Iterator[Path]:
+    """A new folder, made before the run so that it cannot fail after; removed if left empty."""
+    from sim.result import create_folder
+
+    folder = out
+    if folder is None:
+        number = 1
+        while (RUNS / f"{stem}-{number}").exists():
+            number += 1
+        folder = RUNS / f"{stem}-{number}"
+    create_folder(folder)
+    try:
+        yield folder
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def load(scenario: str, overrides: Overrides) -> "Scenario":
+    """The scenario with the command line's changes."""
+    from sim.scenario import load_scenario
+
+    return load_scenario(scenario).with_overrides(
+        users=overrides.users, peers=overrides.peers, seed=overrides.seed,
+        engine=overrides.engine, settings=overrides.settings, faults=overrides.faults,
+    )
+
+
+def simulate(
+    scenario: "Scenario", workers: int, progress: "Callable[[Progress], None]"
+) -> "RunResult":
+    """The one place that knows how a simulation is started."""
+    from sim.simulation import Simulation
+
+    return Simulation(scenario, workers=workers).run(progress)
+
+
+def simulate_watched(
+    scenario: "Scenario", workers: int | None, screen: "Screen"
+) -> "RunResult":
+    """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
+    count = max(1, (os.cpu_count() or 1) - 1) if workers is None else workers
+    with screen.watch() as show, catch_interrupt() as is_interrupted:
+
+        def observe(progress: "Progress") -> None:
+            if is_interrupted():
+                raise KeyboardInterrupt
+            show(progress)
+
+        return simulate(scenario, count, observe)
+
+
+def finish(result: "RunResult", folder: Path, line: str) -> "RunResult":
+    """Add where the result comes from, and write the run folder."""
+    from reports.folder import write_run
+    from reports.provenance import read_commit, read_versions
+
+    result = replace(
+        result, reproduce=line, commit=read_commit(Path(__file__).parent),
+        versions={**result.versions, **read_versions()},
+    )
+    write_run(result, folder)
+    return result
+
+
+@contextmanager
+def catch_interrupt() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; the run then stops where its state is whole."""
+    pressed = []
+
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Screen:
+    """Who hears what: results on standard output, progress on standard error."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._out = Console(width=80, highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+        self._json = as_json
+        self._quiet = quiet or as_json
+
+    def before(self, scenario: "Scenario") -> None:
+        """The configuration."""
+        from reports.terminal import print_configuration
+        from reports.wording import format_clock
+
+        if self._quiet:
+            return
+        parts = scenario.build_topology_config()
+        faults = ", ".join(
+            f"{fault.verb} at {format_clock(fault.at_ns / 1e9)}" for fault in scenario.faults
+        )
+        print_configuration(self._out, (
+            ("scenario", f"{scenario.name}: {scenario.question}"),
+            ("users", f"{scenario.users:,}"),
+            ("peers", f"{scenario.peers:,}: {parts.validators} validators, "
+                      f"{parts.relays} relays, {parts.observers} observers"),
+            ("engine", scenario.params.engine),
+            ("blocks", f"every {scenario.params.block_interval_ns / 1e9:g} s"),
+            ("seed", str(scenario.seed)),
+            ("faults", faults or "none"),
+        ))
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[["Progress"], None]]:
+        """A subscriber of progress."""
+        from reports.terminal import ProgressLine
+
+        with ProgressLine(self._err, quiet=self._quiet) as line:
+            yield line.show
+
+    def after(self, result: "RunResult", folder: Path) -> None:
+        """The verdict first, the line that reproduces the run last."""
+        import json
+
+        from reports.terminal import print_ending, print_result, print_verdict
+
+        if self._json:
+            click.echo(json.dumps(result.build_json(), indent=2, ensure_ascii=False))
+            return
+        if self._quiet:
+            print_verdict(self._out, result)
+            self._out.print(result.reproduce, soft_wrap=True, markup=False)
+            return
+        print_result(self._out, result)
+        print_ending(self._out, result, str(folder))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Parse, run, and exit with the verb's code."""
+    if not __debug__:
+        click.echo("veche: run it without python -O: its assertions are its safety", err=True)
+        sys.exit(BAD_CONFIGURATION)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    sys.exit(answer(words))
+
+
+def answer(words: list[str]) -> int:
+    """The exit code for a command line; mistakes are told in one line."""
+    from sim.errors import SimError
+
+    try:
+        code = cli.main(words, prog_name="veche", standalone_mode=False)
+    except click.Abort:
+        return STOPPED
+    except click.ClickException as error:
+        click.echo(f"veche: {' '.join(error.format_message().split())}", err=True)
+        return BAD_CONFIGURATION
+    except SimError as error:
+        click.echo(f"veche: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("veche: stopped; nothing was saved", err=True)
+        return STOPPED
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()
