@@ -292,7 +292,8 @@ def answer(words: list[str]) -> int:
 
     try:
         code = cli.main(words, prog_name="veche", standalone_mode=False)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("veche: stopped; nothing was saved", err=True)
         return STOPPED
     except click.ClickException as error:
         click.echo(f"veche: {' '.join(error.format_message().split())}", err=True)
@@ -302,9 +303,6 @@ def answer(words: list[str]) -> int:
         for note in getattr(error, "__notes__", ()):
             click.echo(note, err=True)
         return error.exit_code
-    except KeyboardInterrupt:
-        click.echo("veche: stopped; nothing was saved", err=True)
-        return STOPPED
     return code if isinstance(code, int) else 0
 
 

@@ -83,9 +83,13 @@ class Chain:
             setattr(twin, name, getattr(self, name))
         return twin
 
-    def verify_place(self, block: Block) -> None:
+    def verify_place(self, block: Block, work: Work) -> None:
         """Raises InvalidBlock unless the header may follow the head."""
-        verify_header(block.header, self.head, self.authorities.validators, self.genesis)
+        head, header = self.head, block.header
+        work.once(
+            verify_header, head.digest + header.digest, header, head,
+            self.authorities.validators, self.genesis,
+        )
 
     def verify_next(self, block: Block, work: Work) -> BlockOutput:
         """The outcome of ``block`` on the head; raises InvalidBlock and changes nothing.
@@ -95,7 +99,7 @@ class Chain:
         ready = self._ready
         if ready is not None and ready[0] == block.header.digest:
             return ready[1]
-        self.verify_place(block)
+        self.verify_place(block, work)
         key = self.state.root + block.header.digest
         output = work.once(
             verify_content, key, block, self.state, self.genesis, self.chain_id, work

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.bundle import Bundle
+from node.effects import Worked
 from node.errors import Refused
 from node.ledger import Ledger
 from node.merkle import MerkleTree
@@ -19,6 +20,7 @@ from node.services.catalogue import HANDLERS, SELF_ORDERED
 from node.state import State
 from node.transaction import Transaction
 from node.types import Digest, PublicKey
+from node.work import WorkKind
 
 SEQUENCE_PER_BLOCK = 1 << 20
 
@@ -27,16 +29,17 @@ SEQUENCE_PER_BLOCK = 1 << 20
 class BlockOutput:
     """What executing a block gives: the next snapshot, receipts in order, and the work done.
 
-    ``outcomes`` pairs each transaction's id with its status, bundle by bundle; ``opened`` counts
-    NaCl boxes, ``written`` state records.
+    ``outcomes`` pairs each transaction's id with its status, bundle by bundle. ``executed`` is
+    the work of executing, ``worked`` that and the checks of bundles' and transactions'
+    signatures, which whoever did not build the block must do first.
     """
 
     state: State
     receipts: tuple[bytes, ...]
     outcomes: tuple[tuple[tuple[Digest, str], ...], ...]
     receipts_root: Digest
-    opened: int
-    written: int
+    executed: tuple[Worked, ...]
+    worked: tuple[Worked, ...]
 
     @property
     def state_root(self) -> Digest:
@@ -91,8 +94,15 @@ def execute_bundles(
     assert len(receipts) < SEQUENCE_PER_BLOCK
     state = snapshot.with_changes(ledger.get_changes())
     root = MerkleTree(receipts).root
+    work = (
+        Worked(WorkKind.EXECUTE, len(receipts)), Worked(WorkKind.STATE_WRITE, written),
+        Worked(WorkKind.OPEN_BOX, counting.opened),
+    )
+    executed = tuple(item for item in work if item.units)
+    checked = Worked(WorkKind.CHECK_SIGNATURE, len(bundles) + len(receipts))
     return BlockOutput(
-        state, tuple(receipts), tuple(outcomes), root, counting.opened, written
+        state, tuple(receipts), tuple(outcomes), root, executed,
+        (checked, *executed) if receipts else executed,
     )
 
 

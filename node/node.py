@@ -18,7 +18,7 @@ from node.consensus.engine import Behind, Decide, Engine, Outcome, Say
 from node.consensus.qbft.controller import Controller
 from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
-from node.consensus.seals import verify_seals
+from node.seals import check_seals
 from node.crypto import Identity, digest
 from node.effects import Disconnect, Effect, Emit, Persist, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
@@ -36,7 +36,7 @@ from node.inputs import (
 )
 from node.mempool import Mempool
 from node.params import Genesis
-from node.producer import Producer, describe_execution
+from node.producer import Producer
 from node.relay import Relay
 from node.sync import Sync
 from node.types import Digest, Now, PeerHandle
@@ -177,19 +177,19 @@ class Node:
         if header.height > chain.height + 1:
             self.sync.upon_peer_height(now, peer, header.height, chain.height, effects)
             return
-        effects.append(Worked(WorkKind.DECODE_BYTES, len(frame)))
-        effects.append(Worked(WorkKind.CHECK_SIGNATURE, len(block.seals)))
-        chain.verify_place(block)
-        self._verify_seals(frame, block)
+        chain.verify_place(block, self.work)
+        effects += self._verify_seals(frame, block)
         onward = self.gossip.get_onward(peer)
         if onward:
             effects.append(Spread(onward, frame, header.digest))
         self._execute_and_adopt(now, block, effects)
 
-    def _verify_seals(self, key: bytes, block: Block) -> None:
-        """The header's validators were found to be those of its place; ``key`` holds both."""
-        check = self.work.check_signature
-        self.work.once(verify_seals, key, block, block.header.validators, check)
+    def _verify_seals(self, encoded: bytes, block: Block) -> tuple[Worked, ...]:
+        """What it took to check the seals; the validators were found to be those of its place.
+
+        ``encoded`` is the block or a frame around it: it holds both seals and validators.
+        """
+        return self.work.once(check_seals, encoded, encoded, block, self.work)
 
     def _upon_other_block(self, block: Block, effects: list[Effect]) -> None:
         """Only a block that is sealed by the validators of its place proves a broken chain."""
@@ -201,12 +201,7 @@ class Node:
         effects.append(Emit(ConflictSeen(height, mine.digest, block.header.digest)))
 
     def _execute_and_adopt(self, now: Now, block: Block, effects: list[Effect]) -> None:
-        output = self.chain.verify_next(block, self.work)
-        count = output.transaction_count
-        if count:
-            checks = count + len(block.bundles)
-            effects.append(Worked(WorkKind.CHECK_SIGNATURE, checks))
-            effects.extend(describe_execution(output))
+        effects += self.chain.verify_next(block, self.work).worked
         self._adopt(now, block, effects)
 
     def _adopt(self, now: Now, block: Block, effects: list[Effect]) -> None:
@@ -284,10 +279,8 @@ class Node:
         for encoded in blocks:
             block: Block = self.work.once(decode_block, encoded, encoded, self.params)
             if block.header.height == self.chain.height + 1:
-                effects.append(Worked(WorkKind.DECODE_BYTES, len(encoded)))
-                effects.append(Worked(WorkKind.CHECK_SIGNATURE, len(block.seals)))
-                self.chain.verify_place(block)
-                self._verify_seals(encoded, block)
+                self.chain.verify_place(block, self.work)
+                effects += self._verify_seals(encoded, block)
                 self._execute_and_adopt(now, block, effects)
         self.sync.upon_progress(now, peer, self.chain.height, effects)
 

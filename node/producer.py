@@ -6,11 +6,10 @@ from node.crypto import Identity
 from node.effects import Emit, Worked
 from node.errors import InvalidBlock
 from node.events import BlockProposed
-from node.execution import BlockOutput
 from node.mempool import Mempool
 from node.types import Digest, Now, PublicKey, Signature
 from node.validation import compute_bundles_root
-from node.work import Work, WorkKind
+from node.work import Work
 
 
 class Producer:
@@ -48,7 +47,7 @@ class Producer:
         )
         block = make_block(header, 0, (), encodings)
         chain.prepare(header, output)
-        self._account.extend(describe_execution(output))
+        self._account.extend(output.executed)
         proposed = BlockProposed(height, 0, header.digest, output.transaction_count)
         self._account.append(Emit(proposed))
         self._verified = header.digest
@@ -61,10 +60,7 @@ class Producer:
             raise InvalidBlock("time ahead", latest_ns, block.header.time_ns)
         output = self._chain.verify_next(block, self._work)
         if block.header.digest != self._verified:
-            count = output.transaction_count
-            if count:
-                self._account.append(Worked(WorkKind.CHECK_SIGNATURE, count + len(block.bundles)))
-            self._account.extend(describe_execution(output))
+            self._account.extend(output.worked)
             self._verified = block.header.digest
 
     def check_signature(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
@@ -81,13 +77,3 @@ class Producer:
         if account:
             self._account = []
         return account
-
-
-def describe_execution(output: BlockOutput) -> tuple[Worked, ...]:
-    """The work of executing one block, without the checks of its signatures."""
-    worked = [
-        Worked(WorkKind.EXECUTE, output.transaction_count),
-        Worked(WorkKind.STATE_WRITE, output.written),
-        Worked(WorkKind.OPEN_BOX, output.opened),
-    ]
-    return tuple(item for item in worked if item.units)

@@ -75,7 +75,7 @@ def draw(
     narrow = _render(f"{name}-narrow", painter, NARROW_IN, narrow_height_in, title)
     legend = "".join(_legend(key) for key in keys)
     return (
-        f'<figure id="{name}"><h3>{html.escape(title)}</h3>'
+        f'<figure id="figure-{name}"><h3>{html.escape(title)}</h3>'
         + (f'<p class="keys">{legend}</p>' if keys else "")
         + f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
         + f"<figcaption>{html.escape(caption)}</figcaption></figure>"
@@ -149,7 +149,8 @@ def _apply_style() -> None:
 def _embed(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[a-zA-Z_]+_\d+"', "", svg)
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg, count=1)
     svg = re.sub(r"\n\s*", "\n", svg)

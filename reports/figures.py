@@ -140,7 +140,7 @@ def draw_cdf(result: RunResult) -> str:
     lines = [
         (result.histograms[name], ink, style)
         for name, ink, style in (
-            ("latency.final_uncorrected", Ink.WARM, "--"), ("latency.final", Ink.MAIN, "-"),
+            ("latency.final", Ink.MAIN, "-"), ("latency.final_uncorrected", Ink.WARM, "--"),
         )
         if name in result.histograms and result.histograms[name].total
     ]
@@ -153,7 +153,8 @@ def draw_cdf(result: RunResult) -> str:
         for histogram, ink, style in lines:
             times, shares = histogram.build_cdf()
             rest = np.maximum(1 - shares, least / 2)
-            axes.step(times, -np.log10(rest), where="post", color=ink, linestyle=style)
+            width = 1.8 if style == "-" else 1.1
+            axes.step(times, -np.log10(rest), where="post", color=ink, ls=style, lw=width)
         shown = [share for share in NINES if 1 - share >= least]
         axes.set_yticks([float(-np.log10(1 - share)) for share in shown])
         axes.set_yticklabels([f"{share * 100:.6g} %" for share in shown])

@@ -147,23 +147,35 @@ def build_traffic(result: RunResult, kind: str, title: str) -> str:
     names = list(dict.fromkeys([row.source for row in rows] + [row.target for row in rows]))
     cells = {(row.source, row.target): row for row in rows}
     most = max(row.bytes for row in rows) or 1
+    dense = len(names) > DENSE
     body = [
-        [escape(source), *(_cell(cells.get((source, target)), most) for target in names)]
+        [
+            escape(source),
+            *(_cell(cells.get((source, target)), most, dense=dense) for target in names),
+        ]
         for source in names
         if any(row.source == source for row in rows)
     ]
     head = ["from \\ to", *(escape(name) for name in names)]
-    return f"<h4>{escape(title)}</h4>" + build_table(head, body, "-" + "n" * len(names))
+    table = build_table(head, body, "-" + "n" * len(names))
+    kind = "dense" if dense else "matrix"
+    return f'<div class="{kind}"><h4>{escape(title)}</h4>{table}</div>'
 
 
-def _cell(row: TrafficRow | None, most: int) -> str:
+# With more columns than this a matrix shows bytes only, and small
+DENSE = 6
+
+
+def _cell(row: TrafficRow | None, most: int, *, dense: bool) -> str:
     if row is None or not row.frames:
         return '<span class="none">·</span>'
     share = round(100 * row.bytes / most)
-    return (
-        f'<span class="heat" style="--share:{share}%">{format_bytes(row.bytes)}'
-        f"<small>{plural(row.frames, 'frame')}</small></span>"
-    )
+    frames = plural(row.frames, "frame")
+    if dense:
+        inside = f'title="{frames}">{format_bytes(row.bytes)}'
+    else:
+        inside = f">{format_bytes(row.bytes)}<small>{frames}</small>"
+    return f'<span class="heat" style="--share:{share}%" {inside}</span>'
 
 
 def build_slowest(result: RunResult) -> str:

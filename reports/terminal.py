@@ -73,7 +73,9 @@ LINES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ("wall_s", "wall"), ("wall_over_floor", "times the crypto floor"),
         ("rss_peak_mb", "peak memory"),
     )),
-    ("theory", (("little.ratio", "Little"), ("low_load_wait.ratio", "wait at low load"))),
+    ("theory", (
+        ("little.ratio", "of Little's law"), ("low_load_wait.ratio", "of the wait at low load"),
+    )),
 )
 
 

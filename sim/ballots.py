@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from node.codec import encode
 from node.services.election import (
     BOX_BYTES,
+    PLAIN_BYTES,
     STORE_BALLOT,
     compute_commitment,
     encode_choice,
@@ -30,7 +31,9 @@ from sim.electorate import BallotRules, Electorate, Rows
 CHUNK_ROWS = 2_000
 
 _NONCE_BYTES = 24
-_FIXED_BYTES = 2 * KEY_BYTES + DIGEST_BYTES + BOX_BYTES  # key, commitment, id, box
+# Of each ballot besides its transaction: key, commitment, id and box; the opened plain.
+_COLUMNS_BYTES = 2 * KEY_BYTES + DIGEST_BYTES + BOX_BYTES
+_FIXED_BYTES = _COLUMNS_BYTES + PLAIN_BYTES
 
 
 class ChunkSource(Protocol):
@@ -106,7 +109,7 @@ class BallotMaker:
         self.transaction_bytes = sizes.pop()
 
     def make_chunk(self, index: int) -> bytes:
-        """One frame: keys, commitments, ids, boxes, transactions of the chunk's slots.
+        """One frame: keys, commitments, ids, boxes, opened plains, transactions of the slots.
 
         Slots stand in ascending order: the rows' first ballots, then second ones. Who will
         abandon the ballot has a key only, and zeros for the rest.
@@ -121,8 +124,8 @@ class BallotMaker:
             electorate.get_group_secret(row)
             for row in range(first, min(first + CHUNK_ROWS, electorate.users))
         ]
-        columns: tuple[list[bytes], ...] = ([], [], [], [], [])
-        keys, commitments, ids, boxes, transactions = columns
+        columns: tuple[list[bytes], ...] = ([], [], [], [], [], [])
+        keys, commitments, ids, boxes, plains, transactions = columns
         blank = bytes(self.transaction_bytes)
         users = electorate.users
         attempts = [b"\1" if slot >= users else b"\0" for slot in slots.tolist()]
@@ -134,19 +137,21 @@ class BallotMaker:
             if abandons[at]:
                 ids.append(bytes(DIGEST_BYTES))
                 boxes.append(bytes(BOX_BYTES))
+                plains.append(bytes(PLAIN_BYTES))
                 transactions.append(blank)
                 continue
-            identity, box, transaction = self._seal(
+            identity, box, plain, transaction = self._seal(
                 key, secret, seed[32:], self._templates[districts[at] - 1], choices[at]
             )
             ids.append(identity)
             boxes.append(box)
+            plains.append(plain)
             transactions.append(transaction)
         return b"".join(map(b"".join, columns))
 
     def _seal(
         self, key: bytes, secret: bytes, box_secret: bytes, template: Template, choice: int
-    ) -> tuple[bytes, bytes, bytes]:
+    ) -> tuple[bytes, bytes, bytes, bytes]:
         # The key pair of the box is used once, so the nonce need only be public: the voter's
         # one-time key gives it.
         plain = encode_choice(choice)
@@ -160,11 +165,12 @@ class BallotMaker:
         identity = compute_transaction_id(body)
         signed = bindings.crypto_sign(identity, secret)
         assert bindings.crypto_sign_open(signed, key) == identity
-        assert bindings.crypto_box_open(box, nonce, box_public, self._opening_key) == plain
+        opened = bindings.crypto_box_open(box, nonce, box_public, self._opening_key)
+        assert opened == plain
         transaction = b"".join(
             (template.before_body, body, template.before_signature, signed[:64])
         )
-        return identity, box, transaction
+        return identity, box, opened, transaction
 
 
 def list_chunk(electorate: Electorate, index: int) -> tuple[Rows, Rows]:
@@ -207,13 +213,14 @@ class Ballot(NamedTuple):
 class BallotStore:
     """The ballots that exist so far: what the office needs of each, and what its voter sends.
 
-    ``keys``, ``commitments`` and ``boxes`` are columns over all slots, filled as chunks arrive.
+    ``keys``, ``commitments``, ``boxes`` and ``plains`` (what opening the boxes gave) are
+    columns over all slots, filled as chunks arrive.
     Transactions are kept until ``release`` has been told of every first ballot of their chunk;
     those of second ballots, a few in a hundred, for the whole run.
     """
 
     __slots__ = ("_chunks", "_electorate", "_extra", "_key_at", "_left", "_loaded", "_size",
-                 "_source", "boxes", "commitments", "keys")
+                 "_source", "boxes", "commitments", "keys", "plains")
 
     def __init__(self, electorate: Electorate, source: ChunkSource) -> None:
         self._electorate = electorate
@@ -225,6 +232,7 @@ class BallotStore:
         self.keys: NDArray[np.uint8] = np.zeros((slots, KEY_BYTES), np.uint8)
         self.commitments: NDArray[np.uint8] = np.zeros((slots, DIGEST_BYTES), np.uint8)
         self.boxes: NDArray[np.uint8] = np.zeros((slots, BOX_BYTES), np.uint8)
+        self.plains: NDArray[np.uint8] = np.zeros((slots, PLAIN_BYTES), np.uint8)
         self._chunks: dict[int, tuple[bytes, int, int]] = {}
         self._extra: dict[int, Ballot] = {}
         chunks = -(-electorate.users // CHUNK_ROWS)
@@ -235,16 +243,21 @@ class BallotStore:
     def need(self, row: int) -> None:
         """Have the ballots of all rows up to ``row``; waits for workers if they are slower."""
         assert 0 <= row < self._electorate.users
-        self._source.pump()
         while self._loaded <= row // CHUNK_ROWS:
             self._load(self._loaded, self._source.get(self._loaded))
             self._loaded += 1
+
+    def pump(self) -> None:
+        """Take in what workers have ready; call it often, or they wait."""
+        self._source.pump()
 
     def _load(self, index: int, frame: bytes) -> None:
         slots, _ = list_chunk(self._electorate, index)
         n = len(slots)
         assert len(frame) == n * (_FIXED_BYTES + self._size), (len(frame), n)
-        columns = np.frombuffer(frame, np.uint8, n * _FIXED_BYTES).reshape(4, n, 32)
+        columns = np.frombuffer(frame, np.uint8, n * _COLUMNS_BYTES).reshape(4, n, 32)
+        plains = np.frombuffer(frame, np.uint8, n * PLAIN_BYTES, n * _COLUMNS_BYTES)
+        self.plains[slots] = plains.reshape(n, PLAIN_BYTES)
         self.keys[slots] = columns[0]
         self.commitments[slots] = columns[1]
         self.boxes[slots] = columns[3]

@@ -89,6 +89,8 @@ class City:
         ]
         self.network.attach(self.peers)
         self.blocks = BlockTable(len(topology.peers))
+        self._first_relay = topology.config.validators
+        self._relays = topology.config.relays
         self.listener: Listener | None = None
         self.refused: dict[tuple[str, str], int] = {}
         self.round_changes = 0
@@ -219,25 +221,31 @@ class City:
     def on_event(self, at_ns: int, peer: int, event: Event) -> None:
         """A node emitted a fact: keep the block table, count, tell the people."""
         if type(event) is BlockFinal:
-            height, digest = event
-            try:
-                self.blocks.upon_final(at_ns, peer, height, digest)
-            except InvariantBroken as error:
-                self._break(error)
-            relay = peer - self.topology.config.validators
-            if 0 <= relay < self.topology.config.relays and self.listener is not None:
-                self.listener.upon_relay_final(at_ns, relay, height)
-        elif type(event) is BlockProposed:
+            self._upon_final(at_ns, peer, event)
+            return
+        self.journal.event(at_ns, peer, event)
+        if type(event) is BlockProposed:
             self.blocks.upon_proposed(at_ns, event.digest, event.transactions)
         elif type(event) is InputRefused:
             key = (event.verdict, event.reason)
             self.refused[key] = self.refused.get(key, 0) + 1
+        elif type(event) is RoundChanged:
+            self.round_changes += 1
         elif type(event) is ConflictSeen:
             self._break(InvariantBroken(
                 "one chain", at_ns, f"peer {peer} saw two sealed blocks {event.height}"
             ))
-        elif type(event) is RoundChanged:
-            self.round_changes += 1
+
+    def _upon_final(self, at_ns: int, peer: int, event: BlockFinal) -> None:
+        """Of a thousand peers' same news the journal keeps the first; the table has the rest."""
+        try:
+            if self.blocks.upon_final(at_ns, peer, event.height, event.digest):
+                self.journal.event(at_ns, peer, event)
+        except InvariantBroken as error:
+            self._break(error)
+        relay = peer - self._first_relay
+        if 0 <= relay < self._relays and self.listener is not None:
+            self.listener.upon_relay_final(at_ns, relay, event.height)
 
     def on_reply(self, at_ns: int, peer: int, reply: Reply) -> None:
         """A relay answered a client."""

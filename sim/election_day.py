@@ -125,8 +125,7 @@ class ElectionDay:
     def _tick(self, _: None) -> None:
         kernel = self._city.kernel
         now_ns = kernel.now_ns
-        if now_ns >= self._opens_ns:
-            self.voters.upon_tick(now_ns)
+        self.voters.upon_tick(now_ns)
         self.registrar.upon_tick(now_ns, self._tick_ns)
         # Thirteen ticks share no factor with a block interval: samples see all its phases.
         if now_ns // self._tick_ns % SAMPLE_TICKS == 0:

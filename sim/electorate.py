@@ -89,6 +89,7 @@ class Electorate:
         stride = 1 + (users * 618) // 1000
         while gcd(stride, users) != 1:
             stride += 1
+        assert gcd(stride, users) == 1
         self._stride = stride
         self._unstride = pow(stride, -1, users) if users > 1 else 0
         self._shift = _to_integer(rules.derive(b"voters")) % users
@@ -122,6 +123,7 @@ class Electorate:
 
     def choices_of(self, slots: Rows) -> Rows:
         """What each ballot says, from 1 up."""
+        assert not len(slots) or int(slots.max()) < self.slots
         mixed = mix64(self._choice, slots) % np.uint64(self.rules.choices)
         return mixed.astype(np.int64) + 1
 
@@ -135,6 +137,7 @@ class Electorate:
 
     def get_group_secret(self, row: int) -> bytes:
         """What joins a voter's ballots, revealed for re-voters after the close."""
+        assert 0 <= row < self.users
         return sha256(self._secret + row.to_bytes(8, "big")).digest()
 
 
@@ -151,6 +154,7 @@ def mix64(key: int, numbers: Rows) -> NDArray[np.uint64]:
 
 
 def _draw(key: int, rows: Rows, ratio: float) -> Mask:
+    assert 0 <= ratio <= 1
     # The upper 53 bits are a uniform number that a float holds exactly.
     return (mix64(key, rows) >> np.uint64(11)) < ratio * 2.0**53
 

@@ -156,9 +156,13 @@ class Journal:
         return [self._kinds[name] for name in sorted(self._kinds)]
 
     def get_events(self, kind: type[Event]) -> dict[str, Column]:
-        """Columns ``at_ns``, ``peer`` and the event's own; bytes and words as codes."""
-        columns = self._open(kind).get_columns()
-        return dict(zip(("at_ns", "peer", *kind._fields), columns, strict=True))
+        """Columns ``at_ns``, ``by`` (the peer that said it) and the event's own fields.
+
+        Bytes and words are codes, see ``get_values``.
+        """
+        width = 2 + len(kind._fields)
+        table = self._tables.get(kind, Table(width, keep=True))
+        return dict(zip(("at_ns", "by", *kind._fields), table.get_columns(), strict=True))
 
     def get_deliveries(self) -> dict[str, Column]:
         """Columns ``at_ns``, ``way`` and ``tag``; empty unless they are kept.

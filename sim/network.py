@@ -243,7 +243,7 @@ class Network:
             link = row.get(receiver) or links.open(sender, receiver)
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
-                if is_noticed and earlier_ns + link[LATENCY] <= start_ns:
+                if is_noticed and earlier_ns + link[0] <= start_ns:
                     continue
                 if not all_events:
                     start_ns += up_ns

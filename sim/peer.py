@@ -37,6 +37,9 @@ from sim.network import NEVER_NS, Network
 INPUT_BYTES = 64
 """What a waiting input counts towards the inbox, besides its frame."""
 
+AHEAD_NS = 2_000_000
+"""How far ahead of the kernel an inbox is emptied within one event."""
+
 DISK_SYNC, DISK_BYTES = WorkKind.DISK_SYNC, WorkKind.DISK_BYTES
 
 
@@ -204,18 +207,22 @@ class Peer:
     def _drain(self, incarnation: int) -> None:
         if incarnation != self._incarnation:
             return
-        self._draining = False
         if self._cpu_free_ns == NEVER_NS:
+            self._draining = False
             return
-        now_ns = self._kernel.now_ns
-        if self._cpu_free_ns > now_ns:  # a batch of reads came in between
-            self._schedule_drain()
-            return
-        since_ns, size, happened = self._inbox.popleft()
-        self._inbox_bytes -= size
-        self.waited_ns += now_ns - since_ns
-        assert self._inbox_bytes >= 0
-        self._handle(now_ns, happened)
+        # What waits is handled in its order whatever comes meanwhile, so a few inputs may be
+        # handled within one event, each at its own later instant.
+        inbox = self._inbox
+        horizon_ns = self._kernel.now_ns + AHEAD_NS
+        while inbox and self._cpu_free_ns <= horizon_ns:
+            at_ns = max(self._cpu_free_ns, self._kernel.now_ns)
+            since_ns, size, happened = inbox.popleft()
+            self._inbox_bytes -= size
+            self.waited_ns += at_ns - since_ns
+            assert self._inbox_bytes >= 0
+            self._handle(at_ns, happened)
+        self._draining = False
+        self._schedule_drain()
 
     def _on_timer(self, due: tuple[int, tuple[str, int, int]]) -> None:
         incarnation, timer = due
@@ -271,9 +278,7 @@ class Peer:
 
     def _carry_out(self, effect: Effect, at_ns: int) -> None:
         if isinstance(effect, Emit):
-            event = effect.event
-            self._journal.event(at_ns, self.index, event)
-            self._observer.on_event(at_ns, self.index, event)
+            self._observer.on_event(at_ns, self.index, effect.event)
         elif isinstance(effect, SetTimer):
             due_ns = max(self.clock.compute_virtual_ns(effect.at_ns), at_ns)
             self._kernel.at(due_ns, self._on_timer, (self._incarnation, effect.timer))

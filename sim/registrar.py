@@ -34,7 +34,6 @@ from node.services.election import (
     PUBLISH_SHARE,
     REGISTER_VOTERS,
     RESOLVE_REVOTES,
-    encode_choice,
     get_ballot,
     make_add_voter_keys,
     make_close_voting,
@@ -47,6 +46,7 @@ from node.services.election import (
     make_register_voters,
     make_resolve_revotes,
 )
+from node.services.election.records import STORED
 from node.services.shares import split_secret
 from sim.ballots import BallotStore
 from sim.cityface import City, Item, Records
@@ -58,7 +58,7 @@ _SECOND_NS = 1_000_000_000
 BATCH = 100
 DECRYPT_BATCH = 1_000
 GROUPS = 50
-STORED_STATUS = 1
+SWEEPS_MAX = 3
 
 
 class Stage(IntEnum):
@@ -196,7 +196,7 @@ class Registrar:
         self._outstanding = 0
         self._given_out = 0
         self._retry = False
-        self._sweep = False
+        self._sweeps = 0
 
     def serve(self, served: Served) -> None:
         """Answer these voters."""
@@ -209,10 +209,16 @@ class Registrar:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the key cannot be put together: too many holders are missing."""
+        """Whether it can go no further: too many holders are missing for the key to be put
+        together, or the chain refuses to finalize after all sweeps.
+        """
+        if self._outstanding:
+            return False
         present = self._config.holders - self._config.holders_missing
-        idle = not self._outstanding
-        return self.stage == Stage.SHARES and idle and present < self._config.threshold
+        sealed = self.stage == Stage.SHARES and present < self._config.threshold
+        return sealed or (
+            self.stage == Stage.FINALIZE and self._retry and self._sweeps >= SWEEPS_MAX
+        )
 
     def ask(self, slots: Rows, at_ns: Rows) -> None:
         """Voters ask for these ballots at these moments, which are not past."""
@@ -272,9 +278,9 @@ class Registrar:
     def _advance(self, now_ns: int) -> None:
         if self._retry:
             # Too early to close, or ballots of which no relay had told: look again.
-            self._sweep = self.stage == Stage.FINALIZE
-            again = Stage.DECRYPT if self._sweep else self.stage
-            self._begin(again, now_ns)
+            finalizing = self.stage == Stage.FINALIZE
+            self._sweeps += finalizing
+            self._begin(Stage.DECRYPT if finalizing else self.stage, now_ns)
             return
         self._begin(Stage(self.stage + 1), now_ns)
 
@@ -302,9 +308,10 @@ class Registrar:
     def _upon_done(self, status: str, at_ns: int) -> None:
         assert at_ns > 0
         self._outstanding -= 1
+        assert self._outstanding >= 0
         if status != OK:
             self.failures[(self.stage.name.lower(), status)] += 1
-            self._retry |= status in ("too early", "ballots undecrypted")
+            self._retry |= status == "too early" or self.stage == Stage.FINALIZE
 
     def _make_enabling(self) -> Iterator[_Task]:
         config, rules, chief = self._config, self._electorate.rules, self._desks[0]
@@ -370,9 +377,8 @@ class Registrar:
         for number, at in enumerate(range(0, len(pending), DECRYPT_BATCH)):
             slots = pending[at : at + DECRYPT_BATCH]
             keys, plains = [], []
-            choices = electorate.choices_of(slots).tolist()
-            for slot, choice in zip(slots.tolist(), choices, strict=True):
-                plain = encode_choice(choice)
+            for slot in slots.tolist():
+                plain = ballots.plains[slot].tobytes()
                 keys.append(ballots.keys[slot].tobytes())
                 plains.append(plain)
                 self._city.remember_opened(ballots.boxes[slot].tobytes(), plain)
@@ -396,18 +402,20 @@ class Registrar:
         again = np.flatnonzero(self.given[electorate.users :]) + electorate.users
         doubtful[again] = True
         doubtful[electorate.rows_of(again)] = True
-        if self._sweep:
+        if self._sweeps:
             doubtful = self.given.copy()
         records = self._read_records()
         voting, keys = electorate.rules.voting, self._ballots.keys
         for slot in np.flatnonzero(doubtful).tolist():
             ballot = get_ballot(records, voting, keys[slot].tobytes())
-            stored[slot] = ballot is not None and ballot.status == STORED_STATUS
+            stored[slot] = ballot is not None and ballot.status == STORED
         pending: Rows = np.flatnonzero(stored)
         return pending
 
     def _read_records(self) -> Records:
-        for relay in range(self._city.relay_count):
+        count = self._city.relay_count
+        for turn in range(count):
+            relay = (self._desks[0].relay + turn) % count
             records = self._city.read_records(relay)
             if records is not None:
                 return records
@@ -431,6 +439,7 @@ class Registrar:
 
     def _issue_batch(self, slots: Rows, at_ns: int) -> None:
         electorate, ballots, chief = self._electorate, self._ballots, self._desks[0]
+        assert 0 < len(slots) <= BATCH
         voting = electorate.rules.voting
         firsts = self._stream.permutation(slots[slots < electorate.users])
         shuffled = self._stream.permutation(slots)
@@ -457,6 +466,7 @@ class Registrar:
 
     def _upon_batch(self, batch: _Batch, status: str, at_ns: int) -> None:
         assert self._served is not None
+        assert batch.left > 0
         if status != OK:
             batch.status = status
         batch.left -= 1

@@ -91,8 +91,8 @@ class Voters:
     """All sessions of one election day.
 
     ``arrivals_ns`` are sorted. ``verify``, if given, is asked to prove what relays call final.
-    Whoever owns the clock calls ``upon_tick`` each ``habits.tick_ns`` (it may miss some before
-    the first arrival, not later), and the other ``upon_`` methods as things happen.
+    Whoever owns the clock calls ``upon_tick`` each ``habits.tick_ns`` (from before the first
+    arrival, so that workers get ahead), and the other ``upon_`` methods as things happen.
     """
 
     def __init__(
@@ -230,6 +230,7 @@ class Voters:
             self._take_replies()
         if self._finals or self._failures:
             self._take_finals()
+        self._ballots.pump()
         self._arrive(now_ns)
         for due in range(first, tick + 1):
             if (slots := self._asking.pop(due, None)) is not None:

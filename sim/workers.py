@@ -6,8 +6,9 @@ result. A worker that loses its pool (closed, crashed, killed) ends by itself.
 """
 
 import multiprocessing
+import select
 import signal
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from types import TracebackType
 
 from sim.ballots import CHUNK_ROWS, BallotMaker
@@ -35,7 +36,8 @@ class WorkerDied(SimError):
 class WorkerPool:
     """A ``ChunkSource`` over ``workers`` processes; as a context manager it leaves none."""
 
-    __slots__ = ("_asked", "_chunks", "_connections", "_lookahead", "_processes", "_ready")
+    __slots__ = ("_asked", "_chunks", "_connections", "_lookahead", "_poll",
+                 "_processes", "_ready", "_workers")
 
     def __init__(
         self, rules: BallotRules, workers: int, lookahead: int = LOOKAHEAD_CHUNKS
@@ -48,10 +50,14 @@ class WorkerPool:
         self._asked = 0
         self._connections: list[Connection[bytes, bytes]] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._workers: dict[int, int] = {}  # by file descriptor
+        self._poll = select.poll()
         context = multiprocessing.get_context("spawn")
         try:
-            for _ in range(min(workers, self._chunks)):
+            for worker in range(min(workers, self._chunks)):
                 mine, theirs = context.Pipe()
+                self._workers[mine.fileno()] = worker
+                self._poll.register(mine, select.POLLIN)
                 process = context.Process(target=run_worker, args=(rules, theirs), daemon=True)
                 self._connections.append(mine)
                 process.start()
@@ -87,9 +93,8 @@ class WorkerPool:
 
     def pump(self) -> None:
         """Take in finished chunks; raises WorkerDied."""
-        for connection in wait(self._connections, 0):
-            assert isinstance(connection, Connection)
-            self._receive(self._connections.index(connection))
+        for file, _ in self._poll.poll(0):
+            self._receive(self._workers[file])
 
     def close(self) -> None:
         """End the workers; what they were making is lost. Closing twice is harmless."""

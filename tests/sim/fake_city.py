@@ -174,7 +174,8 @@ class Day:
 
 
 def make_day(
-    users=120, seed=3, length_s=300, grace_s=60, *, habits=None, source: ChunkSource | None = None,
+    users=120, seed=3, length_s=300, grace_s=60, *, habits=None,
+    source: ChunkSource | None = None,
     holders_missing=0, revote_ratio=0.2, arrivals_s=None, relay_count=4, verify=None,
     window=48, patience_blocks=2,
 ) -> Day:
@@ -187,7 +188,8 @@ def make_day(
     ballots = BallotStore(electorate, source or InlineSource(rules, electorate))
     streams = Streams(seed)
     config = OfficeConfig(
-        open_ns=MIDNIGHT_NS + 60 * SECOND_NS, close_ns=MIDNIGHT_NS + (60 + length_s) * SECOND_NS,
+        open_ns=MIDNIGHT_NS + 60 * SECOND_NS,
+        close_ns=MIDNIGHT_NS + (60 + length_s) * SECOND_NS,
         grace_ns=grace_s * SECOND_NS, holders_missing=holders_missing, window=window,
         patience_blocks=patience_blocks,
     )

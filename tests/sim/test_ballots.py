@@ -1,4 +1,4 @@
-"""Ballots made ahead: the right bytes, the same whoever makes them, and no worker left behind."""
+"""Ballots made ahead: the right bytes, the same whoever makes them, no worker left behind."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from node.crypto import Identity
 from node.services.election import (
     STORE_BALLOT,
     compute_commitment,
+    encode_choice,
     make_store_ballot,
     open_ballot,
 )
@@ -44,7 +45,7 @@ class BlankSource:
 
     def __init__(self, rules: BallotRules, electorate: Electorate) -> None:
         self.electorate = electorate
-        self.size = 128 + make_template(rules, 1).transaction_bytes
+        self.size = 144 + make_template(rules, 1).transaction_bytes
 
     def get(self, index: int) -> bytes:
         return bytes(self.size * len(list_chunk(self.electorate, index)[0]))
@@ -70,6 +71,7 @@ def test_a_ballot_is_what_the_nodes_own_encoder_and_signer_would_make():
         assert transaction.sender == ballot.key == store.keys[slot].tobytes()
         assert box == store.boxes[slot].tobytes()
         choice = open_ballot(box_public, nonce, box, rules.election_secret, rules.choices)
+        assert store.plains[slot].tobytes() == encode_choice(choice)
         assert choice == electorate.choices_of(one)[0]
         secret = electorate.get_group_secret(int(row[0]))
         commitment = compute_commitment(secret, ballot.key)
@@ -84,7 +86,7 @@ def test_the_signature_is_that_of_the_one_time_key():
     identity = Identity(seed)
     template = make_template(rules, 3)
     secret = identity._secret
-    _, _, sealed = maker._seal(identity.public, secret, seed, template, 2)
+    _, _, _, sealed = maker._seal(identity.public, secret, seed, template, 2)
     payload = decode_transaction(sealed, 1_000).payload
     assert payload == make_store_ballot(rules.voting, 3, *payload[2:])
     assert sealed == make_transaction(identity, CHAIN_ID, STORE_BALLOT, 0, payload)
@@ -181,10 +183,16 @@ def is_running(process_id: int) -> bool:
 
 @pytest.mark.slow
 def test_an_error_leaves_no_worker_behind():
-    with pytest.raises(KeyboardInterrupt), WorkerPool(make_rules(10_000), 2) as pool:
-        ids = pool.process_ids
-        assert all(map(is_running, ids))
-        raise KeyboardInterrupt
+    ids = []
+
+    def interrupt():
+        with WorkerPool(make_rules(10_000), 2) as pool:
+            ids.extend(pool.process_ids)
+            assert all(map(is_running, ids))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
     assert len(ids) == 2
     assert not any(map(is_running, ids))
 

@@ -106,7 +106,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
 
 
 def test_seconds_and_times_of_day_are_the_same_thing(tmp_path):
-    curve = ArrivalCurve.read(write(tmp_path, "start,end,count\n# a note\n\n0,01:00,3\n3600,7200,1"))
+    text = "start,end,count\n# a note\n\n0,01:00,3\n3600,7200,1"
+    curve = ArrivalCurve.read(write(tmp_path, text))
     assert curve.edges_ns.tolist() == [0, HOUR_NS, 2 * HOUR_NS]
     assert parse_time_ns("25:00:01") == 90_001 * SECOND_NS
 
@@ -135,7 +136,7 @@ def test_a_sample_follows_the_curve():
 
 @settings(max_examples=30, deadline=None)
 @given(
-    counts=st.lists(st.floats(0, 1e6), min_size=1, max_size=8).filter(lambda some: sum(some) > 1),
+    counts=st.lists(st.floats(0, 1e6), min_size=1, max_size=8).filter(lambda it: sum(it) > 1),
     n=st.integers(0, 500), seed=st.integers(0, 99),
 )
 def test_a_sample_is_sorted_complete_and_within_the_curve(counts, n, seed):

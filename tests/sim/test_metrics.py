@@ -63,7 +63,10 @@ def test_percentiles_are_within_one_percent_of_the_exact_ones():
     assert histogram.get_mean_s() == pytest.approx(values.mean() / 1e9)
 
 
-@given(st.lists(st.integers(0, 10**12), max_size=30), st.lists(st.integers(0, 10**12), max_size=30))
+TIMES = st.lists(st.integers(0, 10**12), max_size=30)
+
+
+@given(TIMES, TIMES)
 def test_merged_histograms_are_the_histogram_of_all(left, right):
     parts, whole = [Histogram(), Histogram()], Histogram()
     for part, values in zip(parts, (left, right), strict=True):

@@ -147,6 +147,20 @@ def test_with_three_holders_missing_the_votes_stay_sealed():
     assert (standing.phase, standing.decrypted) == (CLOSED, 0)
 
 
+def test_a_wrong_claim_about_a_box_is_refused_until_the_office_gives_up():
+    day = make_day(users=20, revote_ratio=0)
+    day.city.remember_opened = lambda box, plain: None
+    day.run_until(300)
+    slot = day.voters.get_stored()[0]
+    day.ballots.plains[slot, 1] = day.ballots.plains[slot, 1] % 4 + 1
+    day.run()
+    assert day.office.is_stuck
+    assert not day.office.is_done
+    assert get_result(day.city.state, 1) is None
+    assert {failure.reason for failure in get_failures(day.city.state, 1)} == {"mismatch"}
+    assert day.office.failures["finalize", "ballots undecrypted"] > 1
+
+
 def make_desk(city: FakeCity, window: int = 4) -> Desk:
     city.office = city.voters = None
     return Desk(city, derive("desk", 1), client=-1, relay=0, window=window,
@@ -155,7 +169,7 @@ def make_desk(city: FakeCity, window: int = 4) -> Desk:
 
 def give(desk: Desk, count: int, done: list[tuple[int, str]]) -> None:
     for number in range(count):
-        desk.give(Job(13, [f"{number}"], lambda status, _, n=number: done.append((n, status)), 0))
+        desk.give(Job(13, [], lambda status, _, n=number: done.append((n, status)), 0))
 
 
 def list_nonces(city: FakeCity) -> list[int]:

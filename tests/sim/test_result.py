@@ -36,7 +36,7 @@ def require_equal(left, right):
     for item in fields(RunResult):
         one, other = getattr(left, item.name), getattr(right, item.name)
         if item.name in ("series", "blocks"):
-            assert list(sorted(one)) == list(sorted(other))
+            assert sorted(one) == sorted(other)
             for name in one:
                 np.testing.assert_array_equal(one[name], other[name])
         else:
@@ -79,9 +79,9 @@ def test_a_result_never_writes_over_another(tmp_path, election):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, election):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigurationError, match="--out=.*cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"--out=.*cannot be written"):
         election.save(tmp_path / "file" / "run")
-    with pytest.raises(ConfigurationError, match="--out=.*cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"--out=.*cannot be written"):
         create_folder(tmp_path / "file" / "run")
     with pytest.raises(ConfigurationError, match="it exists"):
         create_folder(tmp_path)

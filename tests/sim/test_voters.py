@@ -1,5 +1,7 @@
 """Voters' sessions against a city of one chain: every way that a session can go."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -73,7 +75,7 @@ def test_moments_of_a_session_follow_one_another(day):
         columns.arrival_ns, columns.asked_ns, columns.ballot_ns, columns.intended_ns,
         columns.accepted_ns, columns.included_ns, columns.final_ns, columns.seen_ns,
     )
-    for earlier, later in zip(moments, moments[1:], strict=False):
+    for earlier, later in pairwise(moments):
         assert bool((earlier[final] <= later[final]).all())
 
 

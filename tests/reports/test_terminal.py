@@ -1,0 +1,153 @@
+"""What the terminal, the summary and junit.xml say."""
+
+import io
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from reports.document import README, replace_tables
+from reports.folder import write_run
+from reports.summary import build_junit, build_summary
+from reports.terminal import ProgressLine, format_progress, print_ending, print_result
+from reports.wording import (
+    describe_rule,
+    format_bytes,
+    format_clock,
+    format_number,
+    format_seconds,
+    format_tick,
+)
+from sim.progress import Progress
+from sim.result import RunResult
+from tests.synthetic import build_election, build_fairs
+
+HOUR_NS = 3600 * 10**9
+
+
+def progress(**changes):
+    values = {
+        "virtual_ns": 15 * HOUR_NS, "start_ns": 8 * HOUR_NS, "end_ns": 22 * HOUR_NS,
+        "midnight_ns": 0, "wall_s": 170.0, "backlog": 1041, "blocks": 5040,
+        "final_count": 1_250_000, "offered_count": 1_251_041,
+    }
+    return Progress(**(values | changes))
+
+
+def show(result):
+    out = io.StringIO()
+    console = Console(file=out, width=80, highlight=False)
+    print_result(console, result)
+    print_ending(console, result, "runs/x")
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("build", [lambda: build_election(2_000), build_fairs])
+def test_results_fit_eighty_columns_and_begin_with_the_verdict(build):
+    lines = show(build())
+    assert "FAILED" in lines[0]
+    assert all(len(line) <= 80 for line in lines), max(lines, key=len)
+
+
+def test_the_last_line_reproduces_the_run_and_thresholds_show_what_was_measured():
+    lines = show(build_election(2_000))
+    assert lines[-1] == "veche run election-day --seed 7"
+    rule = next(line for line in lines if "latency.final.p99_s" in line)
+    assert "✗" in rule
+    assert "min" in rule
+
+
+def test_a_partial_result_is_marked():
+    text = "\n".join(show(build_election(2_000, stopped=True)))
+    assert "A partial result" in text
+    assert "exit code 105" in text
+
+
+def test_a_progress_line_tells_time_speed_backlog_and_what_is_left():
+    line = format_progress(progress(), bar=False)
+    assert line == (
+        "15:00:00  50 %  x148  1,250,000 final  5,040 blocks  backlog 1,041  2:50 left"
+    )
+    assert len(format_progress(progress(), bar=True)) <= 80
+
+
+def test_progress_before_any_wall_time_has_no_speed():
+    start = progress(virtual_ns=8 * HOUR_NS, wall_s=0.0)
+    assert (start.share, start.speed_ratio, start.eta_s) == (0, 0, 0)
+
+
+def test_plain_progress_comes_at_intervals_and_quiet_says_nothing():
+    for quiet, count in ((False, 2), (True, 0)):
+        out = io.StringIO()
+        with ProgressLine(Console(file=out, width=80), quiet=quiet) as line:
+            for second in (0, 1, 5, 9.9, 10.5):
+                line.show(progress(wall_s=second))
+        assert len(out.getvalue().splitlines()) == count
+
+
+def test_a_terminal_s_progress_line_stays_in_place():
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True)
+    with ProgressLine(console, quiet=False) as line:
+        line.show(progress(wall_s=0.0))
+        line.show(progress(wall_s=0.3))
+    assert "\r" in out.getvalue()
+    assert "\n15:00" not in out.getvalue()
+
+
+def test_a_summary_has_verdict_rules_and_the_reproducing_line():
+    text = build_summary(build_election(2_000))
+    assert text.startswith("### election-day: Failed\n")
+    assert "| ✗ | `latency.final.p99_s <= 30` |" in text
+    assert "veche run election-day --seed 7" in text
+
+
+def test_junit_has_a_case_for_the_run_each_invariant_and_each_threshold():
+    suite = ElementTree.fromstring(build_junit(build_election(2_000)))
+    assert suite.get("tests") == "12"
+    assert suite.get("failures") == "1"
+    (failure,) = suite.iter("failure")
+    assert failure.get("message").startswith("measured ")
+
+
+def test_junit_has_a_case_even_without_thresholds_and_fails_it_for_a_partial_run():
+    suite = ElementTree.fromstring(build_junit(build_election(2_000, rules=())))
+    assert next(case.get("name") for case in suite) == "run"
+    assert suite.get("failures") == "0"
+    stopped = ElementTree.fromstring(build_junit(build_election(2_000, rules=(), stopped=True)))
+    assert stopped.get("failures") == "1"
+
+
+def test_a_run_folder_holds_the_seven_files_and_loads(tmp_path):
+    result = build_fairs()
+    write_run(result, tmp_path / "run")
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == [
+        "details.json", "histograms.npz", "junit.xml", "report.html", "result.json",
+        "series.npz", "summary.md",
+    ]
+    assert RunResult.load(tmp_path / "run") == result
+
+
+def test_the_readme_s_tables_are_the_registry_s():
+    text = README.read_text(encoding="utf-8")
+    assert replace_tables(text) == text, "run python -m reports.document"
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (format_seconds(0), "0 s"), (format_seconds(0.000_34), "340 µs"),
+    (format_seconds(0.042), "42 ms"), (format_seconds(5.308), "5.31 s"),
+    (format_seconds(99.99), "100 s"), (format_seconds(125.2), "2 min 05 s"),
+    (format_seconds(50_400), "14 h"), (format_seconds(50_520), "14 h 02 min"),
+    (format_seconds(0.0999), "0.10 s"), (format_tick(0.5), "0.5 s"), (format_tick(10), "10 s"),
+    (format_tick(300), "5 min"), (format_bytes(512), "512 B"),
+    (format_bytes(1_910_000_000), "1.91 GB"), (format_bytes(3e15), "3000 TB"),
+    (format_clock(32_405.9), "09:00:05"), (format_clock(90_000), "25:00:00"),
+    (format_number(1_500_000), "1,500,000"), (format_number(29.84), "29.8"),
+    (format_number(0.97), "0.970"), (format_number(0.0042), "0.0042"),
+    (describe_rule("latency.final.p99_s <= 30"), "≤ 30 s"),
+    (describe_rule("rss_peak_mb < 4000"), "< 4 GB"),
+    (describe_rule("lost.count == 0"), "= 0"),
+])
+def test_numbers_read_well(text, expected):
+    assert text == expected
