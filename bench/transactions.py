@@ -3,115 +3,91 @@
 import time
 from collections.abc import Callable
 
+from bench.ballots import SECOND_NS, make_ballots, make_deeds, make_identity
+from bench.figures import Figure, MeasurementFailed, collector_off
 from node.bundle import Bundle, decode_bundle, make_bundle
-from node.crypto import Identity, derive_box_public, digest
+from node.codec import encode
+from node.crypto import Identity
 from node.execution import execute_bundles
 from node.params import Params
 from node.receipt import encode_receipt
-from node.services import election, identity
-from node.services.catalogue import SERVICES
 from node.state import EMPTY_STATE, State
-from node.transaction import decode_transaction, make_transaction
+from node.transaction import decode_transaction
 from node.work import Work
 
 CHAIN_ID = bytes(8)
-BALLOTS = 2_000
-PAGE = 100
-SECOND_NS = 1_000_000_000
+BUNDLE = 500
+RECORD_BYTES = 150
 
 
-def time_per_item(deed: Callable[[], object], items: int, repeats: int = 5) -> float:
-    """Median nanoseconds per item over ``repeats`` calls of ``deed``."""
+def time_each(deed: Callable[[], object], items: int, repeats: int) -> tuple[float, ...]:
+    """Processor nanoseconds per item of each call of ``deed``, which deals with ``items``."""
     spans = []
     for _ in range(repeats):
-        start = time.perf_counter_ns()
-        deed()
-        spans.append((time.perf_counter_ns() - start) / items)
-    return sorted(spans)[repeats // 2]
+        with collector_off():
+            began_ns = time.process_time_ns()
+            deed()
+            spans.append((time.process_time_ns() - began_ns) / items)
+    return tuple(spans)
 
 
-def make_identity(number: int) -> Identity:
-    """A key pair for a benchmark."""
-    return Identity(digest(b"bench", number.to_bytes(8, "big")))
-
-
-def prepare_election(registrar: Identity, voters: list[Identity]) -> State:
-    """The state of an open voting in which each of ``voters`` holds a one-time key."""
-    secret = digest(b"bench", b"election")
-    holders = [make_identity(1_000_000 + number).public for number in range(5)]
-    deeds = [
-        (identity.ENABLE_SERVICE, identity.make_enable_service(name)) for name in SERVICES
+def bundle_up(transactions: list[bytes]) -> list[Bundle]:
+    """Decoded bundles of these transactions, in their order."""
+    relay, params = make_identity(0), Params()
+    return [
+        decode_bundle(
+            make_bundle(relay, CHAIN_ID, first, transactions[first : first + BUNDLE]), params
+        )
+        for first in range(0, len(transactions), BUNDLE)
     ]
-    deeds.append((election.CREATE_VOTING, election.make_create_voting(
-        voting=1, districts=15, choices=10, open_ns=0, close_ns=3_600 * SECOND_NS,
-        grace_ns=900 * SECOND_NS, holders=holders, threshold=3,
-        box_public=derive_box_public(secret),
-    )))
-    pages = range(len(voters) // PAGE)
-    for page in pages:
-        register = election.make_register_voters(1, page, [1] * PAGE)
-        deeds.append((election.REGISTER_VOTERS, register))
-    deeds.append((election.OPEN_VOTING, election.make_open_voting(1)))
-    for page in pages:
-        numbers = list(range(page * PAGE, (page + 1) * PAGE))
-        keys = [voters[number].public for number in numbers]
-        deeds.append((election.ISSUE_BALLOTS, election.make_issue_ballots(1, numbers)))
-        deeds.append((election.ADD_VOTER_KEYS, election.make_add_voter_keys(
-            1, keys, [1] * PAGE, [bytes(32)] * PAGE
-        )))
-    transactions = [
-        make_transaction(registrar, CHAIN_ID, kind, nonce, payload)
-        for nonce, (kind, payload) in enumerate(deeds, 1)
-    ]
-    bundle = bundle_up(transactions)
-    output = execute_bundles(EMPTY_STATE, 1, SECOND_NS, [bundle], registrar.public, Work())
+
+
+def execute(state: State, height: int, bundles: list[Bundle], registrar: Identity) -> State:
+    """The state after a block. Raises MeasurementFailed if a transaction is refused."""
+    output = execute_bundles(
+        state, height, height * SECOND_NS, bundles, registrar.public, Work()
+    )
     failed = {status for outcome in output.outcomes for _, status in outcome} - {"ok"}
-    assert not failed, failed
+    if failed:
+        raise MeasurementFailed(f"transactions ended as {sorted(failed)}")
+    assert output.state_root
     return output.state
 
 
-def bundle_up(transactions: list[bytes]) -> Bundle:
-    """One decoded bundle of these transactions."""
-    return decode_bundle(make_bundle(make_identity(0), CHAIN_ID, 0, transactions), Params())
-
-
-def make_ballots(voters: list[Identity]) -> list[bytes]:
-    """One sealed ballot of each voter."""
-    public = derive_box_public(digest(b"bench", b"election"))
-    ballots = []
-    for voter in voters:
-        nonce = voter.public[:24]
-        box_public, _, box = election.seal_ballot(3, public, voter.public, nonce)
-        payload = election.make_store_ballot(1, 1, box_public, nonce, box)
-        ballots.append(make_transaction(voter, CHAIN_ID, election.STORE_BALLOT, 0, payload))
-    return ballots
-
-
-def measure_transactions() -> dict[str, float]:
+def measure_transactions(repeats: int, ballots: int = 2_000) -> list[Figure]:
     """Nanoseconds per ballot of each step that a relay or validator takes with it."""
-    params = Params()
+    bytes_max = Params().transaction_bytes_max
     registrar = make_identity(1)
-    voters = [make_identity(10 + number) for number in range(BALLOTS)]
-    state = prepare_election(registrar, voters)
-    ballots = make_ballots(voters)
-    bundle = bundle_up(ballots)
-
-    def execute() -> State:
-        output = execute_bundles(
-            state, 2, 2 * SECOND_NS, [bundle], registrar.public, Work()
-        )
-        assert output.outcomes[0][0][1] == "ok", output.outcomes[0][0]
-        return output.state
-
-    changes = {voter.public: bytes(150) for voter in voters}
-    return {
-        "decode_ns": time_per_item(
-            lambda: [decode_transaction(item, params.transaction_bytes_max) for item in ballots],
-            BALLOTS,
-        ),
-        "execute_and_roots_ns": time_per_item(execute, BALLOTS),
-        "state_root_ns": time_per_item(lambda: state.with_changes(dict(changes)), BALLOTS),
-        "receipt_ns": time_per_item(
-            lambda: [encode_receipt(voter.public, 1, 1, "ok") for voter in voters], BALLOTS
-        ),
+    voters = [make_identity(10 + number) for number in range(ballots)]
+    deeds = bundle_up(make_deeds(registrar, voters, CHAIN_ID))
+    state = execute(EMPTY_STATE, 1, deeds, registrar)
+    encoded = make_ballots(voters, CHAIN_ID)
+    decoded = [decode_transaction(item, bytes_max) for item in encoded]
+    bundles = bundle_up(encoded)
+    changes: dict[bytes, bytes | None] = {
+        voter.public: bytes(RECORD_BYTES) for voter in voters
     }
+
+    def encode_all() -> None:
+        for item in decoded:
+            body = encode([item.chain_id, item.kind, item.sender, item.nonce, item.payload])
+            encode([body, item.signature])
+
+    steps: tuple[tuple[str, Callable[[], object], str], ...] = (
+        ("encode_ns", encode_all, "both layers of the wire form, unsigned"),
+        ("decode_ns", lambda: [decode_transaction(item, bytes_max) for item in encoded],
+         "both layers, canonical form and id checked, signature not"),
+        ("execute_ns", lambda: execute(state, 2, bundles, registrar),
+         f"a block of {ballots:,} stored ballots, receipts and all roots included"),
+        ("state_root_ns", lambda: state.with_changes(changes).root,
+         f"of it: one record of {RECORD_BYTES} bytes into the state and its root"),
+        ("receipt_ns", lambda: [encode_receipt(item.id, 1, 1, "ok") for item in decoded],
+         "of it: encoding of one receipt"),
+    )
+    return [
+        Figure(
+            name=f"transaction.{name}", unit="ns", about=f"{about}; per ballot",
+            values=time_each(deed, ballots, repeats),
+        )
+        for name, deed, about in steps
+    ]

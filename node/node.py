@@ -20,7 +20,7 @@ from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
 from node.seals import check_seals
 from node.crypto import Identity, digest
-from node.effects import Disconnect, Effect, Emit, Persist, Send, Spread, Worked
+from node.effects import Disconnect, Effect, Emit, Persist, Reply, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
 from node.events import BlockFinal, ConflictSeen, InputRefused
 from node.gossip import Gossip
@@ -37,7 +37,7 @@ from node.inputs import (
 from node.mempool import Mempool
 from node.params import Genesis
 from node.producer import Producer
-from node.relay import Relay
+from node.relay import CLIENT, Relay
 from node.sync import Sync
 from node.types import Digest, Now, PeerHandle
 from node.validation import verify_bundle
@@ -316,8 +316,11 @@ class Node:
     def _upon_submitted(
         self, now: Now, client: int, encoded: bytes, effects: list[Effect]
     ) -> None:
-        assert self.relay is not None, "clients talk to relays"
         effects.append(_HANDLED)
+        if self.relay is None:
+            effects.append(Emit(InputRefused(CLIENT, "reject", "not a relay")))
+            effects.append(Reply(client, b"", "not a relay"))
+            return
         self.relay.upon_submitted(now, client, encoded, effects)
         if self.relay.is_full():
             self.relay.publish(self.chain.height, self.gossip.validators, effects)

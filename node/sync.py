@@ -48,6 +48,8 @@ class Sync:
         if peer != self._asked:
             return
         self._asked = None
+        if mine < self._target:  # an answer that brings nothing is none
+            self._heights.pop(peer, None)
         self._continue(now, mine, effects, peer)
 
     def upon_timer(self, now: Now, target: int, mine: int, effects: list[Effect]) -> None:

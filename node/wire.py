@@ -102,6 +102,8 @@ def decode_frame(frame: bytes, params: Params) -> Message:
         fields = decode(frame, GIVEN_BYTES_MAX + FRAME_OVERHEAD_BYTES, 8 + params.sync_blocks_max)
     except InvalidEncoding as error:
         raise InvalidMessage("frame encoding", str(error)) from error
+    if isinstance(fields, list) and any(type(field) is bool for field in fields):
+        raise InvalidMessage("frame encoding", "True is no number")  # but it is to a pattern
     match fields:
         case [1, int(height), bytes(head)] if len(head) == 32 and 0 <= height < 2**53:
             return Status(height, head)

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.padding import Padding
 from rich.text import Text
 
 from reports.wording import (
@@ -145,7 +146,8 @@ def print_verdict(console: Console, result: RunResult) -> None:
     """The word, why, and the exit code."""
     style = _GOOD.get(result.verdict, "bold white on dark_red")
     word = Text(f" {VERDICT_WORDS[result.verdict].upper()} ", style=style)
-    console.print(Text("  ").append_text(word).append(f"  {describe_verdict(result)}"))
+    line = word.append(f"  {describe_verdict(result)}", style="default on default")
+    console.print(Padding(line, (0, 0, 0, 2)))
     if result.verdict is Verdict.STOPPED:
         console.print(Text("  A partial result: nothing below is a verdict.", style="yellow"))
     console.print(Text(f"  exit code {int(result.exit_code)}", style="dim"))

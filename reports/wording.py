@@ -93,9 +93,9 @@ def describe_verdict(result: RunResult) -> str:
     if result.verdict is Verdict.BROKEN:
         return f"An invariant broke: {', '.join(broken)}."
     if result.verdict is Verdict.INVALID:
-        return result.note or "The run proves nothing."
+        return _sentence(result.note or "the run proves nothing")
     if result.verdict is Verdict.STOPPED:
-        return f"{result.note or 'Stopped by the user.'} The figures cover only a part."
+        return _sentence(result.note or "stopped by the user")
     if result.verdict is Verdict.FAILED:
         return f"{failed} of {plural(len(result.thresholds), 'threshold')} failed."
     if not result.thresholds:
@@ -106,6 +106,10 @@ def describe_verdict(result: RunResult) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 ballot``, ``2 ballots``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _sentence(note: str) -> str:
+    return note[0].upper() + note[1:].rstrip(".") + "."
 
 
 def _short(value: float) -> str:

@@ -1,7 +1,5 @@
 """An election as people live it: the office, the voters, and the judge, wired to a city."""
 
-from pathlib import Path
-
 import numpy as np
 
 from node.crypto import Identity
@@ -10,8 +8,8 @@ from sim.ballots import BallotStore, ChunkSource, InlineSource
 from sim.city import City
 from sim.electorate import BallotRules, Electorate
 from sim.identities import derive_identity
-from sim.latencies import describe_latencies
-from sim.load import ArrivalCurve
+from sim.latencies import Sessions, describe_latencies
+from sim.load import read_curve
 from sim.metrics import Metrics
 from sim.outcomes import Outcomes
 from sim.people import Counts, Findings
@@ -29,7 +27,6 @@ SECOND_NS = 1_000_000_000
 VOTING = 1
 TALLY_NS_MAX = 3 * 3_600 * SECOND_NS
 SAMPLE_TICKS = 13
-DATA = Path(__file__).parent.parent / "scenarios" / "data"
 
 
 class ElectionDay:
@@ -182,10 +179,12 @@ class ElectionDay:
         for at_ns, backlog, waiting in self.samples:
             metrics.level("backlog", at_ns, backlog)
             metrics.level("door_waiting", at_ns, waiting)
-        stages, slowest, theory = describe_latencies(
-            metrics, columns, self._city, self.samples, self._opens_ns, self._closes_ns,
-            self._electorate,
-        )
+        asked = columns.asked_ns > 0
+        stages, slowest, theory = describe_latencies(metrics, Sessions(
+            columns=columns, door_ns=(columns.asked_ns - columns.arrival_ns)[asked],
+            samples=self.samples, opens_ns=self._opens_ns, closes_ns=self._closes_ns,
+            subject="ballots", name_of=self._name,
+        ), self._city)
         result = InvariantOutcome(
             name="result published", passed=self.registrar.is_done,
             detail=f"the office stands at {self.registrar.stage.name.lower()}",
@@ -198,8 +197,6 @@ class ElectionDay:
             late_ns=voters.late_ns_max,
         )
 
+    def _name(self, slot: int) -> str:
+        return f"voter {int(self._electorate.rows_of(np.array([slot]))[0])}"
 
-def read_curve(name: str) -> ArrivalCurve:
-    """A curve that comes with Veche, by its name, or anyone's own by its path."""
-    path = DATA / name
-    return ArrivalCurve.read(path if path.is_file() else Path(name))

@@ -337,6 +337,7 @@ class FaultSchedule:
                     f"{fault.verb} at", _describe_time(fault.at_ns),
                     f"the run starts at {opening}; give a later time",
                 )
+            # a stream for each: adding one at the end moves no other's peers
             peers = fault.who.resolve(city.topology, streams(f"faults.{number}"))
             planned.append(PlannedFault(
                 fault=fault, peers=peers, begin_ns=begin_ns,
@@ -350,6 +351,7 @@ class FaultSchedule:
 def parse_fault(text: str) -> Fault:
     """Read a fault as the module shows them; ConfigurationError names what is wrong."""
     verb, *rest = text.split() or [""]
+    # no table of verbs to edit: a class that exists can be written
     kinds = {kind.verb: kind for kind in Fault.__subclasses__()}
     if verb not in kinds:
         raise ConfigurationError("fault", verb, f"give one of {', '.join(sorted(kinds))}")

@@ -107,6 +107,7 @@ class Journal:
 
     def delivery(self, at_ns: int, sender: int, receiver: int, tag: int) -> None:
         """A frame reached its peer; ``tag`` stands for its content, in 63 bits."""
+        # extending a list is the cheapest way to keep three ints; packing waits for a block
         buffer = self._traffic.buffer
         buffer += (at_ns, sender << PEER_BITS | receiver, tag)
         if len(buffer) >= BLOCK_VALUES:
@@ -147,6 +148,8 @@ class Journal:
         total = sha256(self._traffic.digest())
         for name in sorted(self._kinds):
             total.update(name.encode() + b"\0" + self._tables[self._kinds[name]].digest())
+        # codes are given in order of appearance: without their values, two runs with other
+        # contents could agree
         for value in self._codes:
             total.update(value.encode() if isinstance(value, str) else value)
         return total.hexdigest()

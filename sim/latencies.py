@@ -1,17 +1,20 @@
-"""What voters waited, from their columns: distributions, stages, the slowest, and the theory.
+"""What users waited, from their columns: distributions, stages, the slowest, and the theory.
 
-Everything counts from the moment in which the voter meant to cast; what it would be from the
+Everything counts from the moment in which the user meant to send; what it would be from the
 moment of sending stands beside it.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from sim.blocks import BlockTable
 from sim.city import City
-from sim.electorate import Electorate, Rows
+from sim.electorate import Mask, Rows
 from sim.metrics import Metrics
 from sim.result import SlowTransaction, Stage, TheoryRow
-from sim.voter_columns import Columns, State
+from sim.voter_columns import ClientColumns, State
 
 SLOWEST = 20
 STAGES = (
@@ -19,16 +22,39 @@ STAGES = (
     ("relay", "latency.relay", "to the relay, its check, the answer"),
     ("pool", "latency.pool", "gathered, and waiting for a block"),
     ("consensus", "latency.consensus", "from the proposal until the block is final"),
-    ("final", "latency.relayed", "until the voter's relay holds it"),
+    ("final", "latency.relayed", "until the user's relay holds it"),
     ("seen by 95 %", "latency.spread", "until 95 % of the peers hold it"),
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sessions:
+    """What is measured: the users' columns, who is who, and when the doors were open.
+
+    ``door_ns`` are the waits at the city's door of those who came in, none where there is none.
+    ``samples`` are (moment, transactions under way, users at the door). ``subject`` is what
+    they send, in the plural, and ``name_of`` who sent it.
+    """
+
+    columns: ClientColumns
+    door_ns: Rows
+    samples: list[tuple[int, int, int]]
+    opens_ns: int
+    closes_ns: int
+    subject: str
+    name_of: Callable[[int], str]
+
+    @property
+    def was_seen(self) -> Mask:
+        """Of which users have the receipt."""
+        return self.columns.state == State.FINAL
+
+
 def describe_latencies(
-    metrics: Metrics, columns: Columns, city: City, samples: list[tuple[int, int, int]],
-    opens_ns: int, closes_ns: int, electorate: Electorate,
+    metrics: Metrics, sessions: Sessions, city: City,
 ) -> tuple[tuple[Stage, ...], tuple[SlowTransaction, ...], tuple[TheoryRow, ...]]:
-    """Fill ``metrics`` and describe stages, slowest ballots and theory."""
+    """Fill ``metrics`` and describe stages, slowest transactions and theory."""
+    columns = sessions.columns
     blocks = city.blocks
     intended = columns.intended_ns
     sent = (columns.tries > 0) & (intended > 0)
@@ -47,12 +73,11 @@ def describe_latencies(
     metrics.record_many(
         "latency.final_uncorrected", columns.final_ns[slots] - columns.sent_ns[slots]
     )
-    seen = slots[columns.state[slots] == State.FINAL]
+    seen = slots[sessions.was_seen[slots]]
     metrics.record_many("latency.receipt", columns.seen_ns[seen] - intended[seen])
     spread = most_ns[heights] > 0
     metrics.record_many("latency.seen95", (most_ns[heights] - intent)[spread])
-    asked = columns.asked_ns > 0
-    metrics.record_many("latency.door", (columns.asked_ns - columns.arrival_ns)[asked])
+    metrics.record_many("latency.door", sessions.door_ns)
     metrics.record_many("latency.relay", columns.accepted_ns[slots] - intent)
     pool = np.maximum(columns.included_ns[slots] - columns.accepted_ns[slots], 0)
     metrics.record_many("latency.pool", pool)
@@ -61,9 +86,12 @@ def describe_latencies(
         "latency.relayed", np.maximum(columns.final_ns[slots] - first_ns[heights], 0)
     )
     metrics.record_many("latency.spread", (most_ns[heights] - first_ns[heights])[spread])
-    stages = tuple(_make_stage(metrics, *stage) for stage in STAGES)
-    slowest = _list_slowest(columns, slots, heights, first_ns, city, electorate)
-    theory = _compare_with_theory(metrics, columns, slots, samples, city, opens_ns, closes_ns)
+    stages = tuple(
+        _make_stage(metrics, *stage) for stage in STAGES
+        if metrics.histograms[stage[1]].total or stage[0] != "door"
+    )
+    slowest = _list_slowest(sessions, slots, heights, first_ns, city)
+    theory = _compare_with_theory(metrics, sessions, slots, city)
     return stages, slowest, theory
 
 
@@ -86,9 +114,9 @@ def _make_stage(metrics: Metrics, name: str, distribution: str, about: str) -> S
 
 
 def _list_slowest(
-    columns: Columns, slots: Rows, heights: Rows, first_ns: Rows, city: City,
-    electorate: Electorate,
+    sessions: Sessions, slots: Rows, heights: Rows, first_ns: Rows, city: City,
 ) -> tuple[SlowTransaction, ...]:
+    columns = sessions.columns
     total = columns.final_ns[slots] - columns.intended_ns[slots]
     order = np.argsort(-total, kind="stable")[:SLOWEST]
     regions = city.topology.regions
@@ -103,7 +131,7 @@ def _list_slowest(
         )
         spans = [max(0.0, float(b - a) / 1e9) for a, b in zip(moments, moments[1:], strict=False)]
         found.append(SlowTransaction(
-            identity=f"voter {int(electorate.rows_of(slots[at : at + 1])[0])}",
+            identity=sessions.name_of(slot),
             intended_s=float(columns.intended_ns[slot] - city.midnight_ns) / 1e9,
             total_s=float(total[at]) / 1e9, region=regions[relay.region],
             tries=int(columns.tries[slot]), block=height,
@@ -113,21 +141,22 @@ def _list_slowest(
 
 
 def _compare_with_theory(
-    metrics: Metrics, columns: Columns, slots: Rows, samples: list[tuple[int, int, int]],
-    city: City, opens_ns: int, closes_ns: int,
+    metrics: Metrics, sessions: Sessions, slots: Rows, city: City,
 ) -> tuple[TheoryRow, ...]:
     """Little's law over the whole window, and the wait in the quietest tenth of it."""
+    columns, subject = sessions.columns, sessions.subject
+    opens_ns, closes_ns = sessions.opens_ns, sessions.closes_ns
     rows = []
     sent_ns, final_ns = columns.sent_ns[slots], columns.final_ns[slots]
-    within = [(at_ns, backlog) for at_ns, backlog, _ in samples if opens_ns <= at_ns < closes_ns]
+    within = [level for at_ns, level, _ in sessions.samples if opens_ns <= at_ns < closes_ns]
     if within and len(slots):
-        in_system = float(np.mean([backlog for _, backlog in within]))
+        in_system = float(np.mean(within))
         span_ns = closes_ns - opens_ns
         mean_ns = float(np.mean(final_ns - sent_ns))
         predicted = len(slots) / span_ns * mean_ns
         rows.append(TheoryRow(
-            law="Little: ballots in the system = arrival rate x time in it",
-            predicted=predicted, measured=in_system, unit="ballots", slack_ratio=0.1,
+            law=f"Little: {subject} in the system = arrival rate x time in it",
+            predicted=predicted, measured=in_system, unit=subject, slack_ratio=0.1,
         ))
         metrics.put("little.ratio", in_system / predicted if predicted else 1.0)
     quiet = _find_quiet(columns.intended_ns[slots], opens_ns, closes_ns)

@@ -59,6 +59,7 @@ class Links:
 
     def _make(self, sender: int, receiver: int) -> list[int]:
         assert sender != receiver, "nobody is linked to itself"
+        # from the lower to the higher index, so that both directions get one route
         peers = self._topology.peers
         one, other = peers[min(sender, receiver)], peers[max(sender, receiver)]
         index = (one.index * FROM_STEP + other.index * TO_STEP) & MASK

@@ -20,6 +20,7 @@ from sim.errors import ConfigurationError
 
 SECOND_NS = 1_000_000_000
 BINS_MAX = 1_000_000
+DATA = Path(__file__).parent.parent / "scenarios" / "data"
 _HEADER = ["start", "end", "count"]
 _SECONDS_MAX = 366 * 86_400
 
@@ -137,6 +138,12 @@ class ArrivalCurve:
         moments.sort()
         assert len(moments) == n
         return moments
+
+
+def read_curve(name: str) -> ArrivalCurve:
+    """A curve that comes with Veche, by its name, or anyone's own by its path."""
+    path = DATA / name
+    return ArrivalCurve.read(path if path.is_file() else Path(name))
 
 
 def _parse_bin(path: Path, number: int, line: str) -> tuple[int, int, float]:

@@ -30,7 +30,6 @@ from sim.links import (
     FROM_STEP,
     JITTER_SHIFT,
     LAST,
-    LATENCY,
     MASK,
     SALT_STEP,
     TO_STEP,
@@ -187,6 +186,7 @@ class Network:
         if start_ns < 0:
             return
         self._sends += 1
+        # masked early: arithmetic on small ints is faster
         salt = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
         tag = self._compute_tag(frame)
         links = self._links
@@ -210,7 +210,7 @@ class Network:
                     continue
                 at_ns += verdict
             if at_ns < last_ns:
-                at_ns = last_ns
+                at_ns = last_ns  # TCP: not before what was sent earlier on this link
             link[LAST] = at_ns
             flight = (sender, receiver, frame, size, incarnations[receiver], tag, None)
             at(at_ns, arrive, flight)
@@ -230,22 +230,22 @@ class Network:
         arrivals = known.arrivals
         if depart_ns < arrivals[sender]:
             arrivals[sender] = depart_ns
+        # whoever spreads has it: nobody's copy will be a first one here
         known.is_delivered[sender] = 1
         tag = known.tag
         salt = known.salt + sender * FROM_STEP
         is_noticed = size >= NOTICED_BYTES_MIN
         all_events = self._all_events
-        links = self._links
+        flights, ruled, links = 0, self.rules.active, self._links
         row, jitters, chances = links.rows[sender], links.jitters, links.chances
-        ruled = self.rules.active
-        flights = 0
         for receiver in receivers:
             link = row.get(receiver) or links.open(sender, receiver)
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
-                if is_noticed and earlier_ns + link[0] <= start_ns:
+                if is_noticed and earlier_ns + link[0] <= start_ns:  # LATENCY
                     continue
                 if not all_events:
+                    # it cannot be the first: what it costs is its place in the uplink
                     start_ns += up_ns
                     continue
             start_ns += up_ns
@@ -264,6 +264,7 @@ class Network:
                 at_ns += verdict
             if at_ns < last_ns:
                 at_ns = last_ns
+            # repeats leave no trace on the link's order, so that both ways of computing agree
             if at_ns < earlier_ns:
                 arrivals[receiver] = link[LAST] = at_ns
             elif not all_events:
@@ -273,6 +274,7 @@ class Network:
                 sender, receiver, frame, size, self._incarnations[receiver], tag, known
             )
             self._kernel.at(at_ns, self._arrive, flight)
+        # counters are settled once per spread, not per copy
         count = (start_ns - first_ns) // up_ns
         assert flights <= count <= len(receivers)
         self._uplink_free_ns[sender] = start_ns
@@ -324,6 +326,7 @@ class Network:
             if content.is_delivered[receiver]:
                 self.traffic.duplicates += 1
                 return
+            # claimed here and not in _deliver: a frame that waits for the downlink is the first
             content.is_delivered[receiver] = 1
         now_ns = self._kernel.now_ns
         down_ns = size * self._downlink_ps[receiver] // 1_000

@@ -1,5 +1,8 @@
 """What relays tell their clients of final blocks: receipts by the relay that brought them."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from node.block import decode_block
 from node.chain import decode_bundles
 from sim.city import City
@@ -7,18 +10,25 @@ from sim.cityface import Item
 
 HEIGHTS_KEPT = 256
 
+Walk: TypeAlias = Callable[[int, list[tuple[bytes, str]]], None]
+"""Told of a final block, of an old one perhaps again: its height, (id, status) in its order."""
+
 
 class Outcomes:
     """Receipts of recent blocks by relay number, taken apart once for all relays.
 
     A relay that catches up on older blocks tells its clients nothing of them: by then they have
     gone to another relay, which says whether their transactions are known.
+
+    ``walk``, if given, hears of all receipts in the order of the chain, those of heights that
+    no relay took one by one excepted.
     """
 
-    __slots__ = ("_by_height", "_city", "_relays")
+    __slots__ = ("_by_height", "_city", "_relays", "_walk")
 
-    def __init__(self, city: City) -> None:
+    def __init__(self, city: City, walk: Walk | None = None) -> None:
         self._city = city
+        self._walk = walk
         self._by_height: dict[int, dict[int, list[Item]]] = {}
         self._relays = {key: number for number, key in enumerate(city.genesis.relays)}
 
@@ -48,6 +58,8 @@ class Outcomes:
             mine = items.setdefault(self._relays[bundle.relay], [])
             mine += [(identity, status, included_ns) for identity, status in outcome]
         self._by_height[height] = items
+        if self._walk is not None:
+            self._walk(height, [item for outcome in output.outcomes for item in outcome])
         if len(self._by_height) > HEIGHTS_KEPT:
             del self._by_height[next(iter(self._by_height))]
         return items

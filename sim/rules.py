@@ -117,6 +117,7 @@ class RuleSet:
         """DROP if any rule says so, else the sum of all delays."""
         delay_ns = 0
         for number, rule in enumerate(self._rules, start=1):
+            # each rule looks at another place, or two equal rules would drop the same frames
             chance = self._chances[(index + number * RULE_STEP) & MASK]
             verdict = rule.judge(sender, receiver, latency_ns, chance)
             if verdict == DROP:

@@ -30,6 +30,7 @@ class Streams:
 
     def __call__(self, name: str) -> np.random.Generator:
         """A fresh generator at the beginning of the stream."""
+        # named explicitly: numpy's default generator may change between its versions
         return np.random.Generator(np.random.PCG64(self.compute_key(name)))
 
     def compute_key(self, name: str) -> int:

@@ -253,10 +253,12 @@ def _link_mesh(
 ) -> None:
     first, count = config.validators, config.relays + config.observers
     mesh: list[set[int]] = [set() for _ in range(count)]
+    # too few for the degree: all know all
     if count - 1 <= config.mesh_degree:
         for one in range(count):
             mesh[one].update(other for other in range(count) if other != one)
     else:
+        # a ring through all keeps the mesh in one piece whatever is drawn afterwards
         ring = generator.permutation(count).tolist()
         for one, other in zip(ring, ring[1:] + ring[:1], strict=True):
             _link(mesh, one, other)

@@ -1,4 +1,4 @@
-"""The voters' columns: one row per ballot, moments in virtual nanoseconds, 0 for "not yet"."""
+"""Columns of those who send: a row per transaction, moments in virtual ns, 0 for "not yet"."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -30,12 +30,11 @@ class State(IntEnum):
     TURNED_AWAY = 15  # still at the door at the close
 
 
-class Columns:
-    """One row per slot (see Electorate): 80 bytes each."""
+class ClientColumns:
+    """What clients keep of each transaction (sim.clients): 56 bytes each."""
 
-    __slots__ = ("accepted_ns", "arrival_ns", "asked_ns", "ballot_ns", "final_ns",
-                 "included_ns", "intended_ns", "mile_ns", "relay", "seen_ns", "sent_ns",
-                 "state", "tries")
+    __slots__ = ("accepted_ns", "final_ns", "included_ns", "intended_ns", "mile_ns", "relay",
+                 "seen_ns", "sent_ns", "state", "tries")
 
     def __init__(self, slots: int) -> None:
         assert slots > 0
@@ -43,20 +42,31 @@ class Columns:
         self.tries: NDArray[np.uint8] = np.zeros(slots, np.uint8)
         self.relay: NDArray[np.int16] = np.zeros(slots, np.int16)
         self.mile_ns: NDArray[np.int32] = np.zeros(slots, np.int32)  # one way to a relay
-        self.arrival_ns: Rows = np.zeros(slots, np.int64)  # or when a second vote is wanted
-        self.asked_ns: Rows = np.zeros(slots, np.int64)  # past the door
-        self.ballot_ns: Rows = np.zeros(slots, np.int64)  # the ballot is on the screen
-        self.intended_ns: Rows = np.zeros(slots, np.int64)  # the voter presses the button
+        self.intended_ns: Rows = np.zeros(slots, np.int64)  # the user presses the button
         self.sent_ns: Rows = np.zeros(slots, np.int64)  # last sent, or next while BACKOFF
         self.accepted_ns: Rows = np.zeros(slots, np.int64)  # a relay's answer is here
         self.included_ns: Rows = np.zeros(slots, np.int64)  # time of the block
         self.final_ns: Rows = np.zeros(slots, np.int64)  # a relay holds the final block
-        self.seen_ns: Rows = np.zeros(slots, np.int64)  # the voter holds the receipt
+        self.seen_ns: Rows = np.zeros(slots, np.int64)  # the user holds the receipt
 
     @property
     def bytes_per_slot(self) -> int:
-        """What a ballot costs in columns."""
-        return sum(getattr(self, name).itemsize for name in self.__slots__)
+        """What a transaction costs in columns."""
+        kinds = type(self).__mro__[:-1]
+        names = [name for kind in kinds for name in getattr(kind, "__slots__", ())]
+        return sum(getattr(self, name).itemsize for name in names)
+
+
+class Columns(ClientColumns):
+    """One row per slot (see Electorate): 80 bytes each."""
+
+    __slots__ = ("arrival_ns", "asked_ns", "ballot_ns")
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(slots)
+        self.arrival_ns: Rows = np.zeros(slots, np.int64)  # or when a second vote is wanted
+        self.asked_ns: Rows = np.zeros(slots, np.int64)  # past the door
+        self.ballot_ns: Rows = np.zeros(slots, np.int64)  # the ballot is on the screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

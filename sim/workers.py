@@ -1,15 +1,19 @@
-"""Worker processes that make ballots ahead of virtual time.
+"""Worker processes that make users' transactions ahead of virtual time.
 
-Chunk i is made by worker i mod n, in order; the pool asks for a bounded number of chunks ahead
-and takes them by index, so that neither the number of workers nor their speed can change a
-result. A worker that loses its pool (closed, crashed, killed) ends by itself.
+Request i is answered by worker i mod n, in order, and answers are taken by index, so that
+neither the number of workers nor their speed can change a result. What a worker makes is a pure
+function of the request. A worker that loses its crew (closed, crashed, killed) ends by itself.
 """
 
 import multiprocessing
 import select
 import signal
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Protocol, TypeAlias
 
 from sim.ballots import CHUNK_ROWS, BallotMaker
 from sim.electorate import BallotRules
@@ -20,9 +24,18 @@ WORKERS_MAX = 64
 _INDEX_BYTES = 8
 _JOIN_S = 5.0
 
+# What may wait in a worker's pipe: both ends could otherwise wait for each other's reading.
+_PIPE_BYTES_MAX = 64 * 1024
+
+Maker: TypeAlias = Callable[[bytes], bytes]
+"""Answers a request; the same bytes for the same bytes."""
+
+Factory: TypeAlias = Callable[[], Maker]
+"""Makes a maker in its process; it must be picklable."""
+
 
 class WorkerDied(SimError):
-    """A worker process ended while ballots were still wanted from it."""
+    """A worker process ended while something was still wanted from it."""
 
     def __init__(self, worker: int, status: int | None) -> None:
         super().__init__(
@@ -33,42 +46,82 @@ class WorkerDied(SimError):
         self.status = status
 
 
-class WorkerPool:
-    """A ``ChunkSource`` over ``workers`` processes; as a context manager it leaves none."""
+class Crew(Protocol):
+    """Whoever answers requests, in this process or in others."""
 
-    __slots__ = ("_asked", "_chunks", "_connections", "_lookahead", "_poll",
-                 "_processes", "_ready", "_workers")
+    def ask(self, index: int, request: bytes) -> None:
+        """Want an answer to request number ``index``; numbers go 0, 1, 2, ..."""
+        ...
 
-    def __init__(
-        self, rules: BallotRules, workers: int, lookahead: int = LOOKAHEAD_CHUNKS
-    ) -> None:
+    def get(self, index: int) -> bytes:
+        """The answer to a request that was asked, once."""
+        ...
+
+    def pump(self) -> None:
+        """Take in what is ready, so that workers need not wait."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is wanted. Closing twice is harmless."""
+        ...
+
+
+class InlineCrew:
+    """Answers each request when the answer is wanted, in this process."""
+
+    __slots__ = ("_maker", "_requests")
+
+    def __init__(self, factory: Factory) -> None:
+        self._maker = factory()
+        self._requests: dict[int, bytes] = {}
+
+    def ask(self, index: int, request: bytes) -> None:
+        """Note the request."""
+        assert index not in self._requests
+        self._requests[index] = request
+
+    def get(self, index: int) -> bytes:
+        """Make the answer now."""
+        return self._maker(self._requests.pop(index))
+
+    def pump(self) -> None:
+        """Nothing is ever waiting."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class WorkerCrew:
+    """A ``Crew`` of ``workers`` processes; as a context manager it leaves none."""
+
+    __slots__ = ("_connections", "_poll", "_processes", "_ready", "_waiting", "_workers")
+
+    def __init__(self, factory: Factory, workers: int) -> None:
         assert 1 <= workers <= WORKERS_MAX, workers
-        assert lookahead >= 1
-        self._chunks = -(-rules.users // CHUNK_ROWS)
-        self._lookahead = lookahead
         self._ready: dict[int, bytes] = {}
-        self._asked = 0
         self._connections: list[Connection[bytes, bytes]] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._workers: dict[int, int] = {}  # by file descriptor
+        self._waiting: list[deque[int]] = [deque() for _ in range(workers)]  # bytes of each
         self._poll = select.poll()
         context = multiprocessing.get_context("spawn")
         try:
-            for worker in range(min(workers, self._chunks)):
+            for worker in range(workers):
                 mine, theirs = context.Pipe()
                 self._workers[mine.fileno()] = worker
                 self._poll.register(mine, select.POLLIN)
-                process = context.Process(target=run_worker, args=(rules, theirs), daemon=True)
+                process = context.Process(
+                    target=run_worker, args=(factory, theirs), daemon=True
+                )
                 self._connections.append(mine)
                 process.start()
                 self._processes.append(process)
-                theirs.close()  # or the pool would never see the worker's end
-            self._ask(0)
+                theirs.close()  # or the crew would never see the worker's end
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> "WorkerPool":
+    def __enter__(self) -> "WorkerCrew":
         return self
 
     def __exit__(
@@ -82,22 +135,33 @@ class WorkerPool:
         """The workers' process ids, for whoever measures them."""
         return [process.pid for process in self._processes if process.pid is not None]
 
+    def ask(self, index: int, request: bytes) -> None:
+        """Send a request to its worker, waiting while that has too much to read."""
+        worker = index % len(self._connections)
+        waiting = self._waiting[worker]
+        size = _INDEX_BYTES + len(request)
+        while waiting and sum(waiting) + size > _PIPE_BYTES_MAX:
+            self._receive(worker)
+        try:
+            self._connections[worker].send_bytes(index.to_bytes(_INDEX_BYTES, "big") + request)
+        except OSError as error:
+            raise self._bury(worker) from error
+        waiting.append(size)
+
     def get(self, index: int) -> bytes:
-        """The frame of chunk ``index``, waiting for it; raises WorkerDied."""
-        assert 0 <= index < self._chunks
-        self._ask(index)
+        """The answer to request ``index``, waiting for it; raises WorkerDied."""
         worker = index % len(self._connections)
         while index not in self._ready:
             self._receive(worker)
         return self._ready.pop(index)
 
     def pump(self) -> None:
-        """Take in finished chunks; raises WorkerDied."""
+        """Take in finished answers; raises WorkerDied."""
         for file, _ in self._poll.poll(0):
             self._receive(self._workers[file])
 
     def close(self) -> None:
-        """End the workers; what they were making is lost. Closing twice is harmless."""
+        """End the workers; what they were making is lost."""
         for connection in self._connections:
             connection.close()
         for process in self._processes:
@@ -110,16 +174,6 @@ class WorkerPool:
         self._connections.clear()
         self._processes.clear()
 
-    def _ask(self, index: int) -> None:
-        upto = min(index + self._lookahead, self._chunks)
-        for wanted in range(self._asked, upto):
-            worker = wanted % len(self._connections)
-            try:
-                self._connections[worker].send_bytes(wanted.to_bytes(_INDEX_BYTES, "big"))
-            except OSError as error:
-                raise self._bury(worker) from error
-        self._asked = max(self._asked, upto)
-
     def _receive(self, worker: int) -> None:
         try:
             message = self._connections[worker].recv_bytes()
@@ -127,7 +181,7 @@ class WorkerPool:
             raise self._bury(worker) from error
         index = int.from_bytes(message[:_INDEX_BYTES], "big")
         assert index % len(self._connections) == worker
-        assert len(self._ready) <= self._lookahead
+        self._waiting[worker].popleft()
         self._ready[index] = message[_INDEX_BYTES:]
 
     def _bury(self, worker: int) -> WorkerDied:
@@ -136,14 +190,57 @@ class WorkerPool:
         return WorkerDied(worker, process.exitcode)
 
 
-def run_worker(rules: BallotRules, connection: "Connection[bytes, bytes]") -> None:
-    """A worker's whole life: make the chunks that it is asked for until the pool is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the pool decides
+class WorkerPool(WorkerCrew):
+    """A ``ChunkSource`` (sim.ballots): a bounded number of chunks is asked for ahead."""
+
+    __slots__ = ("_asked", "_chunks", "_lookahead")
+
+    def __init__(
+        self, rules: BallotRules, workers: int, lookahead: int = LOOKAHEAD_CHUNKS
+    ) -> None:
+        assert lookahead >= 1
+        self._chunks = -(-rules.users // CHUNK_ROWS)
+        self._lookahead = lookahead
+        self._asked = 0
+        super().__init__(partial(make_ballot_maker, rules), min(workers, self._chunks))
+        try:
+            self._ask_ahead(0)
+        except BaseException:
+            self.close()
+            raise
+
+    def get(self, index: int) -> bytes:
+        """The frame of chunk ``index``, waiting for it; raises WorkerDied."""
+        assert 0 <= index < self._chunks
+        self._ask_ahead(index)
+        assert len(self._ready) <= self._lookahead
+        return super().get(index)
+
+    def _ask_ahead(self, index: int) -> None:
+        upto = min(index + self._lookahead, self._chunks)
+        for wanted in range(self._asked, upto):
+            self.ask(wanted, wanted.to_bytes(_INDEX_BYTES, "big"))
+        self._asked = max(self._asked, upto)
+
+
+def make_ballot_maker(rules: BallotRules) -> Maker:
+    """Makes the chunk of ballots whose index is the request."""
     maker = BallotMaker(rules)
+    return lambda request: maker.make_chunk(int.from_bytes(request, "big"))
+
+
+def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None:
+    """A worker's whole life: answer requests until the crew is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the crew decides
+    maker = factory()
     try:
         while True:
-            wanted = connection.recv_bytes()
-            frame = maker.make_chunk(int.from_bytes(wanted, "big"))
-            connection.send_bytes(wanted + frame)
+            message = connection.recv_bytes()
+            connection.send_bytes(message[:_INDEX_BYTES] + maker(message[_INDEX_BYTES:]))
     except (EOFError, OSError):
         return
+
+
+def open_crew(factory: Factory, workers: int) -> Crew:
+    """So many worker processes, or none: then this process makes everything."""
+    return WorkerCrew(factory, workers) if workers else InlineCrew(factory)

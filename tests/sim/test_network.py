@@ -82,6 +82,7 @@ def test_a_small_frame_overtakes_on_another_link_and_costs_the_large_one_its_tim
     assert got[1][0] - got_alone[0][0] == (1_000 + HEADER_BYTES) * GIGABIT_NS_PER_BYTE
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 40_000), min_size=2, max_size=30))
 def test_frames_on_one_link_never_overtake(seed: int, sizes: list[int]):
@@ -294,6 +295,7 @@ def gossip(
     return wires, got, counts
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000), size=st.sampled_from([200, 3_000, 120_000]),

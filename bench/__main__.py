@@ -1,0 +1,112 @@
+"""``python -m bench``: measure, print a table, and write it as JSON if asked."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bench.elections import (
+    LINEAR_GROWTH,
+    LINEAR_PEERS,
+    SHORT_DAY,
+    Day,
+    count_workers,
+    measure_election,
+    measure_linearity,
+)
+from bench.figures import Figure, Json, MeasurementFailed, build_report
+from bench.floor import measure_floor
+from bench.kernel import measure_kernel
+from bench.memory import measure_observer
+from bench.nodes import measure_nodes
+from bench.table import format_table
+from bench.transactions import measure_transactions
+from sim.errors import SimError
+
+# Elections first: the peak memory of a process is at least what its parent held.
+NAMES = ("election", "linearity", "kernel", "nodes", "transactions", "observer", "crypto")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line asks for."""
+
+    users: int
+    peers: int
+    workers: int
+    repeats: int
+    days: int
+
+    def build_json(self) -> dict[str, Json]:
+        """As they stand in the JSON file."""
+        return {
+            "users": self.users, "peers": self.peers, "workers": self.workers,
+            "repeats": self.repeats, "days": self.days,
+        }
+
+
+def list_measurements(settings: Settings) -> dict[str, Callable[[], list[Figure]]]:
+    """What ``--only`` chooses from, in the order in which it is measured."""
+    repeats, days, workers = settings.repeats, settings.days, settings.workers
+    day = Day(users=settings.users, peers=settings.peers, workers=workers)
+    short = Day(
+        users=max(1, settings.users // LINEAR_GROWTH), peers=LINEAR_PEERS, workers=workers,
+        settings=SHORT_DAY,
+    )
+    return {
+        "election": lambda: measure_election(days, day),
+        "linearity": lambda: measure_linearity(days, short),
+        "kernel": lambda: measure_kernel(repeats),
+        "nodes": lambda: measure_nodes(repeats),
+        "transactions": lambda: measure_transactions(repeats),
+        "observer": lambda: measure_observer(min(3, repeats)),
+        "crypto": lambda: measure_floor(repeats),
+    }
+
+
+@click.command(epilog="Example: python -m bench --only kernel --only nodes --json bench.json")
+@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the figures there too.")
+@click.option("--users", type=click.IntRange(10), default=20_000, show_default=True,
+              help="Voters of the election; linearity goes from a tenth of them to all.")
+@click.option("--peers", type=click.IntRange(10), default=200, show_default=True,
+              help="Peers of the election.")
+@click.option("--workers", type=click.IntRange(0, 64), default=count_workers, metavar="N",
+              help="Processes that make ballots. Default: one less than there are cores.")
+@click.option("--repeats", type=click.IntRange(1, 100), default=5, show_default=True,
+              help="Of each small measurement.")
+@click.option("--days", type=click.IntRange(1, 100), default=1, show_default=True,
+              help="Repeats of the election parts.")
+@click.option("--only", multiple=True, type=click.Choice(NAMES),
+              help="Measure only this. Repeatable.")
+def main(
+    path: Path | None, users: int, peers: int, workers: int, repeats: int, days: int,
+    only: Sequence[str],
+) -> None:
+    """Measure what Veche costs on this machine: medians over repeats, smallest and largest."""
+    settings = Settings(users=users, peers=peers, workers=workers, repeats=repeats, days=days)
+    figures: list[Figure] = []
+    for name, measure in list_measurements(settings).items():
+        if only and name not in only:
+            continue
+        click.echo(f"measuring {name} ...", err=True)
+        try:
+            figures += measure()
+        except (MeasurementFailed, SimError) as error:
+            raise click.ClickException(f"{name}: {error}") from error
+    click.echo(format_table(figures))
+    if path is not None:
+        text = json.dumps(build_report(figures, settings.build_json()), indent=2)
+        try:
+            path.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"--json {path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    if not __debug__:
+        sys.exit("bench: run it without python -O, as simulations run")
+    main()

@@ -1,0 +1,151 @@
+"""A day of the fairs as people live it: an office, a crowd, and a judge, wired to a city."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sim.city import City
+from sim.crowd import Crowd
+from sim.latencies import Sessions, describe_latencies
+from sim.metrics import Metrics
+from sim.office import Office
+from sim.outcomes import Outcomes
+from sim.people import Counts, Findings
+from sim.prover import Prover
+from sim.result import InvariantOutcome
+from sim.signing import SignedStore
+
+SECOND_NS = 1_000_000_000
+AFTER_NS_MAX = 3 * 3_600 * SECOND_NS
+SAMPLE_TICKS = 13
+
+Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
+
+
+class FairsDay:
+    """The people of a window for applications or bids (sim.people.People).
+
+    ``judge`` fills in what the crowd's own columns do not tell. ``upon_height``, if given,
+    hears of each height that is the first to be final at a relay.
+    """
+
+    def __init__(
+        self, *, city: City, crowd: Crowd, office: Office, store: SignedStore, prover: Prover,
+        subject: str, opens_ns: int, closes_ns: int, judge: Judge,
+        upon_height: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._city = city
+        self.crowd = crowd
+        self.office = office
+        self.subject = subject
+        self._store = store
+        self._prover = prover
+        self._judge = judge
+        self._upon_height = upon_height
+        self._height = 0
+        self._outcomes = Outcomes(city, crowd.upon_block)
+        self._opens_ns, self._closes_ns = opens_ns, closes_ns
+        self.goal_ns = closes_ns + 600 * SECOND_NS
+        self.end_ns = closes_ns + AFTER_NS_MAX
+        self.samples: list[tuple[int, int, int]] = []
+
+    @property
+    def ballots_made(self) -> int:
+        """How many transactions' cryptography this run has computed."""
+        return self._store.made
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everyone knows the end and the office has finished."""
+        return self.office.is_done and self.crowd.is_done
+
+    @property
+    def is_stuck(self) -> bool:
+        """Never: what fails is tried again until the run's end."""
+        return False
+
+    def start(self) -> None:
+        """Put the first tick on the kernel."""
+        self._city.kernel.at(self._city.kernel.now_ns, self._tick, None)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._store.close()
+
+    def count(self) -> Counts:
+        """Transactions sent, and those with a receipt."""
+        sent = self.crowd.done_count + self.crowd.backlog
+        return Counts(offered=sent, accepted=sent, final=self.crowd.done_count)
+
+    def _tick(self, _: None) -> None:
+        kernel, crowd = self._city.kernel, self.crowd
+        now_ns = kernel.now_ns
+        crowd.upon_tick(now_ns)
+        self.office.upon_tick(now_ns)
+        # Thirteen ticks share no factor with a block interval: samples see all its phases.
+        if now_ns // crowd.tick_ns % SAMPLE_TICKS == 0:
+            self.samples.append((now_ns, crowd.backlog, 0))
+        if not self.is_done:
+            kernel.at(now_ns + crowd.tick_ns, self._tick, None)
+
+    def upon_reply(
+        self, at_ns: int, relay: int, client: int, transaction_id: bytes, verdict: str
+    ) -> None:
+        """A relay answered a user, or the office."""
+        if client >= 0:
+            self.crowd.upon_reply(at_ns, relay, client, transaction_id, verdict)
+        else:
+            self.office.upon_reply(at_ns, client, transaction_id, verdict)
+
+    def upon_relay_final(self, at_ns: int, relay: int, height: int) -> None:
+        """A relay tells those who came through it of their receipts."""
+        items = self._outcomes.get_items(relay, height)
+        if items:
+            self.crowd.upon_final(at_ns, relay, height, items)
+            self.office.upon_final(at_ns, items)
+        if height > self._height:
+            self._height = height
+            if self._upon_height is not None:
+                self._upon_height(at_ns, height)
+
+    def conclude(self, metrics: Metrics) -> Findings:
+        """Judge the day and measure what users waited."""
+        crowd = self.crowd
+        columns, counts = crowd.columns, crowd.counts
+        accepted, final = columns.accepted_ns > 0, columns.final_ns > 0
+        metrics.put("users.count", crowd.slots.users)
+        metrics.put("offered.count", int((columns.tries > 0).sum()))
+        metrics.put("accepted.count", int(accepted.sum()))
+        metrics.put("included.count", int((columns.included_ns > 0).sum()))
+        metrics.put("final.count", int(final.sum()))
+        metrics.put("final.ratio", float((final & accepted).sum() / max(1, accepted.sum())))
+        metrics.put("failed.count", sum(crowd.failures.values()))
+        metrics.put("lost.count", int((accepted & ~final & (columns.sequence < 0)).sum()))
+        metrics.put("refused.count", sum(crowd.refusals.values()))
+        metrics.put("fairs.refused.count", sum(crowd.failures.values()))
+        metrics.put("users.gave_up.count", counts["gave_up"])
+        retries = columns.tries.astype(np.int64) - 1
+        metrics.put("users.retries.count", int(np.maximum(retries, 0).sum()))
+        metrics.put("users.read_requests.count", counts["reads"])
+        metrics.put("users.proofs_checked.count", self._prover.checked)
+        metrics.put("generator.dropped_arrivals.count", 0)
+        for at_ns, backlog, _ in self.samples:
+            metrics.level("backlog", at_ns, backlog)
+        finished = InvariantOutcome(
+            name="result published", passed=self.office.is_done,
+            detail=f"the office stands at {self.office.step}",
+        )
+        invariants = (*self._judge(metrics), finished)
+        stages, slowest, theory = describe_latencies(metrics, Sessions(
+            columns=columns, door_ns=columns.final_ns[:0], samples=self.samples,
+            opens_ns=self._opens_ns, closes_ns=self._closes_ns, subject=f"{self.subject}s",
+            name_of=self._name,
+        ), self._city)
+        return Findings(
+            invariants=invariants, stages=stages, slowest=slowest, theory=theory,
+            late_ns=crowd.late_ns_max,
+        )
+
+    def _name(self, slot: int) -> str:
+        return f"{self.subject} {slot}"
+

@@ -1,0 +1,257 @@
+"""Every scenario that comes with Veche, at a small scale; and what a user may do wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from sim.errors import ConfigurationError, ScenarioScriptError
+from sim.result import ExitCode, Verdict
+from sim.scenario import PEERS_MAX, USERS_MAX, LateJoin, Scenario, list_scenarios, load_scenario
+from sim.simulation import Simulation
+from sim.thresholds import Threshold
+from sim.workload import Election
+from tests.scenarios.small import get_broken, run, watch
+
+SCALED = {
+    "smoke": {"users": 80, "peers": 20},
+    "election-day": {"users": 60, "peers": 12},
+    "half-day-observer": {"users": 60, "peers": 16},
+    "morning-crash": {"users": 60, "peers": 14},
+    "stall-window": {"users": 60, "peers": 14},
+    "stall-auction": {"users": 60, "peers": 14},
+}
+SHORTER = {
+    # Hours in which nothing new can happen at this size are left out.
+    "smoke": {"starts": "07:58", "closes": "08:05", "grace_s": "60"},
+    "election-day": {"starts": "07:58", "closes": "08:40", "grace_s": "60"},
+    "half-day-observer": {"starts": "12:30", "opens": "12:32", "closes": "13:10",
+                          "grace_s": "60"},
+    "morning-crash": {"starts": "09:20", "opens": "09:22", "closes": "09:50", "grace_s": "60"},
+    "stall-window": {"starts": "08:58", "closes": "09:20"},
+    "stall-auction": {"starts": "08:58", "closes": "09:20"},
+}
+
+
+def test_every_scenario_has_its_small_scale_here():
+    assert sorted(SCALED) == list_scenarios()
+
+
+@pytest.mark.parametrize("name", sorted(SCALED))
+def test_a_scenario_asks_a_question_and_states_its_answer(name):
+    scenario = load_scenario(name)
+    assert scenario.name == name
+    assert scenario.question.endswith("?")
+    assert len(scenario.thresholds) >= 4
+    rules = [threshold.rule for threshold in scenario.thresholds]
+    assert "lost.count == 0" in rules
+    assert "forks.count == 0" in rules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SCALED))
+def test_a_scenario_passes_at_a_small_scale(name):
+    scenario = load_scenario(name).with_overrides(**SCALED[name], settings=SHORTER[name])
+    if scenario.late is not None:
+        # "at least 100" is of 1,000 peers
+        count = scenario.late.observers
+        scenario = replace(scenario, thresholds=tuple(
+            Threshold(rule.rule.replace("100", str(count))) if "sync" in rule.rule else rule
+            for rule in scenario.thresholds
+        ))
+    try:
+        simulation = Simulation(scenario)
+    except NotImplementedError:
+        pytest.skip("sim.public makes no people for this workload yet")
+    result = simulation.run(watch)
+    assert get_broken(result) == [], result.note
+    failed = [(o.rule, o.actual) for o in result.thresholds if not o.passed]
+    assert result.verdict is Verdict.PASSED, failed
+    assert result.metrics["offered.count"] > 0.8 * scenario.users
+    assert result.metrics["lost.count"] == 0
+
+
+@pytest.mark.slow
+def test_a_third_of_the_validators_less_one_restart_and_nothing_is_lost():
+    scenario = load_scenario("morning-crash").with_overrides(
+        **SCALED["morning-crash"], settings=SHORTER["morning-crash"]
+    )
+    simulation = Simulation(scenario)
+    result = simulation.run(watch)
+    (plan,) = simulation.faults.planned
+    validators = simulation.city.topology.validators
+    assert 0 < len(plan.peers) == (len(validators) - 1) // 3
+    assert result.metrics["rounds.changed.count"] > 0
+    assert result.metrics["users.gave_up.count"] == 0
+
+
+@pytest.mark.slow
+def test_more_faults_than_are_forgiven_stall_the_city_and_fork_nothing():
+    scenario = load_scenario("smoke").with_overrides(
+        users=40, peers=14, settings=SHORTER["smoke"],
+        faults=("crash validators=2 at=08:01 for=2m",),
+    )
+    result = run(scenario)
+    assert result.metrics["forks.count"] == 0
+    assert result.metrics["lost.count"] == 0
+    assert result.metrics["blocks.interval.max_s"] > 100
+    assert result.exit_code in (ExitCode.PASSED, ExitCode.THRESHOLD_FAILED)
+
+
+@pytest.mark.slow
+def test_a_threshold_that_does_not_hold_fails_the_run():
+    scenario = replace(
+        load_scenario("smoke").with_overrides(
+            users=20, peers=12, settings=SHORTER["smoke"]
+        ),
+        thresholds=(Threshold("final.count >= 1000000"),),
+    )
+    result = run(scenario)
+    assert result.verdict is Verdict.FAILED
+    assert result.exit_code == 99
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_a_partial_result_that_says_so():
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    scenario = load_scenario("smoke").with_overrides(users=20, peers=12)
+    result = Simulation(scenario).run(stop)
+    assert result.verdict is Verdict.STOPPED
+    assert result.exit_code == 105
+    assert "partial" in result.note
+
+
+@pytest.mark.slow
+def test_a_curve_of_ones_own_is_read_and_a_bad_one_named(tmp_path):
+    path = tmp_path / "curve.csv"
+    source = (load_scenario("smoke").workload.curve, "smoke")
+    assert source[0]
+    smoke = load_scenario("smoke").with_overrides(
+        users=20, peers=12, settings={**SHORTER["smoke"], "curve": str(path)}
+    )
+    for text in ("", "time,count\n08:00,many\n", "time,count\n08:00,-5\n", "08:00\n"):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError) as caught:
+            Simulation(smoke)
+        assert str(path) in str(caught.value) or path.name in str(caught.value)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match=r"curve\.csv"):
+        Simulation(smoke)
+
+
+# A user's own file.
+
+MINE = '''"""A question?"""
+from sim import Election, Scenario, Threshold
+
+scenario = Scenario(
+    name="mine", question="Mine?", users=20, peers=12, starts="07:58",
+    workload=Election(opens="08:00", closes="08:05", grace_s=60),
+    thresholds=(Threshold("lost.count == 0"),),
+)
+'''
+
+
+@pytest.mark.slow
+def test_a_users_own_file_runs_by_its_path(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    result = run(load_scenario(str(path)))
+    assert result.scenario == "mine"
+    assert result.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(("line", "kind"), [
+    ("1 / 0", "ZeroDivisionError"), ("import nothing_such", "ModuleNotFoundError"),
+    ("def (", "SyntaxError"), ("nothing", "NameError"), ("assert False", "AssertionError"),
+    ("Scenario(name='x')", "TypeError"),
+])
+def test_a_file_that_raises_is_told_with_its_line(tmp_path, line, kind):
+    path = tmp_path / "mine.py"
+    path.write_text("from sim import Scenario\n\n\n" + line + "\n")
+    with pytest.raises(ScenarioScriptError) as caught:
+        load_scenario(str(path))
+    assert caught.value.exit_code == ExitCode.SCRIPT_ERROR == 107
+    assert caught.value.line == 4
+    assert str(caught.value).startswith(f"{path}:4: {kind}")
+
+
+def test_a_file_whose_scenario_has_a_bad_value_is_a_configuration_error(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MINE.replace("users=20", "users=-20"))
+    with pytest.raises(ConfigurationError, match="users=-20"):
+        load_scenario(str(path))
+
+
+@pytest.mark.parametrize("name", ["smokke", "", "../smoke", "__init__", "no/such.py", "SMOKE?"])
+def test_an_unknown_scenario_is_named(name):
+    with pytest.raises(ConfigurationError) as caught:
+        load_scenario(name)
+    assert (caught.value.field, caught.value.value) == ("scenario", name)
+
+
+def make(**changes):
+    fields = {"name": "x", "question": "x?", "workload": Election(), "users": 20, "peers": 20}
+    return Scenario(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(("changes", "field"), [
+    ({"users": 0}, "users"), ({"users": -5}, "users"), ({"users": USERS_MAX + 1}, "users"),
+    ({"users": 2.5}, "users"), ({"users": True}, "users"), ({"users": "many"}, "users"),
+    ({"peers": 0}, "peers"), ({"peers": -1}, "peers"), ({"peers": PEERS_MAX + 1}, "peers"),
+    ({"seed": -1}, "seed"), ({"seed": 2**63}, "seed"), ({"preset": "moon"}, "preset"),
+    ({"validators": 0}, "validators"), ({"validators": -3}, "validators"),
+    ({"relays": 0}, "relays"), ({"validators": 30}, "observers"),
+    ({"late": LateJoin(observers=500, at="09:00")}, "late.observers"),
+    ({"late": LateJoin(observers=0, at="09:00")}, "late.observers"),
+])
+def test_a_bad_size_is_named_with_its_value(changes, field):
+    with pytest.raises(ConfigurationError) as caught:
+        make(**changes)
+    assert caught.value.exit_code == 104
+    assert caught.value.field == field
+    assert repr(caught.value.value) in str(caught.value)
+
+
+@pytest.mark.parametrize(("settings", "field", "value"), [
+    ({"colour": "red"}, "--set", "colour"), ({"grace_s": "-1"}, "grace_s", -1),
+    ({"grace_s": "soon"}, "grace_s", "soon"), ({"districts": "0"}, "districts", 0),
+    ({"choices": "999"}, "choices", 999), ({"revote_ratio": "2"}, "revote_ratio", 2.0),
+    ({"abandon_ratio": "nan"}, "abandon_ratio", None),
+    ({"block_interval_ns": "0"}, "block_interval_ns", 0),
+    ({"block_interval_ns": "-5"}, "block_interval_ns", -5),
+    ({"engine": "magic"}, "--set", "engine"), ({"users": "1e9"}, "users", "1e9"),
+    ({"bundle_bytes_max": "999999999"}, "bundle_bytes_max", 999_999_999),
+    ({"keyholders_missing": "6"}, "keyholders_missing", 6),
+])
+def test_a_bad_setting_is_named_with_its_value(settings, field, value):
+    with pytest.raises(ConfigurationError) as caught:
+        make().with_overrides(settings=settings)
+    assert caught.value.field == field
+    if value is not None:
+        assert caught.value.value == value
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    ({"starts": "noon"}, "starts='noon'"), ({"opens": "25:99"}, "opens='25:99'"),
+    ({"closes": "07:00"}, "close"), ({"starts": "23:00"}, "starts"),
+])
+def test_a_bad_time_is_told_when_the_city_is_built(settings, told):
+    with pytest.raises(ConfigurationError, match=told):
+        Simulation(make().with_overrides(settings=settings))
+
+
+@pytest.mark.parametrize(("fault", "told"), [
+    ("melt validators=1 at=09:00", "melt"), ("crash validators=99 at=09:00", "99"),
+    ("crash validators=1 at=01:00", "01:00"), ("loss relays=all ratio=2 at=09:00", "ratio"),
+    ("crash peers=500 at=09:00", "500"), ("crash at=09:00", "say who"),
+])
+def test_a_bad_fault_is_told(fault, told):
+    with pytest.raises(ConfigurationError, match=told):
+        Simulation(make().with_overrides(faults=(fault,)))
+
+
+def test_the_engine_is_named_too():
+    with pytest.raises(ConfigurationError, match="engine='magic'"):
+        make().with_overrides(engine="magic")
