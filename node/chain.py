@@ -5,9 +5,13 @@ of blocks is a ``Trunk`` that chains of one process may share: each chain is a t
 length, which makes an idle observer cost two words a block less than a list of its own.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from node.block import Block, Header, make_genesis_block
 from node.bundle import Bundle, decode_bundle
 from node.consensus.authorities import Authorities, make_authorities
+from node.effects import Worked
 from node.errors import InvalidBlock, InvalidMessage
 from node.execution import BlockOutput, execute_bundles
 from node.params import Genesis
@@ -19,6 +23,7 @@ from node.validation import (
     verify_bundle,
     verify_header,
 )
+from node.seals import check_seals
 from node.work import Work
 
 
@@ -37,6 +42,16 @@ class Trunk:
         copy.headers = self.headers[:length]
         copy.encodings = self.encodings[:length]
         return copy
+
+
+class Step(NamedTuple):
+    """All that it means to put one sealed block upon one head, the same for every node."""
+
+    parent: Header
+    block: Block
+    output: BlockOutput
+    authorities: Authorities
+    checked: tuple[Worked, ...]
 
 
 class Chain:
@@ -83,13 +98,18 @@ class Chain:
             setattr(twin, name, getattr(self, name))
         return twin
 
-    def verify_place(self, block: Block, work: Work) -> None:
+    def plan_step(self, encoded: bytes, block: Block, work: Work) -> Step:
+        """What follows if ``block``, whose seals are in ``encoded``, is put upon the head.
+
+        Raises InvalidBlock for one that may not, and changes nothing.
+        """
+        if block.header.parent != self.head.digest:
+            raise InvalidBlock("parent", self.head.digest.hex(), block.header.parent.hex())
+        return work.once(_plan, encoded, encoded, block, self, work)
+
+    def verify_place(self, block: Block) -> None:
         """Raises InvalidBlock unless the header may follow the head."""
-        head, header = self.head, block.header
-        work.once(
-            verify_header, head.digest + header.digest, header, head,
-            self.authorities.validators, self.genesis,
-        )
+        verify_header(block.header, self.head, self.authorities.validators, self.genesis)
 
     def verify_next(self, block: Block, work: Work) -> BlockOutput:
         """The outcome of ``block`` on the head; raises InvalidBlock and changes nothing.
@@ -99,7 +119,7 @@ class Chain:
         ready = self._ready
         if ready is not None and ready[0] == block.header.digest:
             return ready[1]
-        self.verify_place(block, work)
+        self.verify_place(block)
         key = self.state.root + block.header.digest
         output = work.once(
             verify_content, key, block, self.state, self.genesis, self.chain_id, work
@@ -115,8 +135,12 @@ class Chain:
 
     def adopt(self, block: Block, output: BlockOutput) -> None:
         """Make ``block`` the head; it was verified upon this head, and sealed."""
+        self.take(Step(self.head, block, output, self.authorities.apply(block.header), ()))
+
+    def take(self, step: Step) -> None:
+        """Make the step's block the head; it was planned upon this head."""
+        block = step.block
         header = block.header
-        assert header.height == self.head.height + 1
         assert header.parent == self.head.digest
         trunk = self.trunk
         if len(trunk.headers) == header.height:
@@ -126,11 +150,18 @@ class Chain:
             self.trunk = trunk = trunk.branch(header.height)
             trunk.headers.append(header)
             trunk.encodings.append(block.encoded)
-        self.authorities = self.authorities.apply(header)
+        self.authorities = step.authorities
         self.head = header
-        self.state = output.state
-        self.output = output
+        self.output = step.output
+        self.state = step.output.state
         self._ready = None
+
+
+def _plan(encoded: bytes, block: Block, chain: Chain, work: Work) -> Step:
+    chain.verify_place(block)
+    checked = check_seals(encoded, block, work)
+    output = chain.verify_next(block, work)
+    return Step(chain.head, block, output, chain.authorities.apply(block.header), checked)
 
 
 def verify_content(
@@ -139,7 +170,7 @@ def verify_content(
     """Executes the block's bundles and holds the header to the roots. Raises InvalidBlock."""
     header = block.header
     try:
-        bundles = decode_bundles(block.bundles, genesis, work)
+        bundles = _decode_each(block.bundles, genesis, work)
         for bundle in bundles:
             work.once(
                 verify_bundle, bundle.digest + bundle.signature, bundle, genesis, chain_id, work
@@ -162,7 +193,7 @@ def verify_content(
 
 
 def execute(
-    state: State, height: int, time_ns: int, bundles: list[Bundle], bundles_root: Digest,
+    state: State, height: int, time_ns: int, bundles: Sequence[Bundle], bundles_root: Digest,
     genesis: Genesis, work: Work,
 ) -> BlockOutput:
     """The outcome of the bundles under ``bundles_root``, computed once per process."""
@@ -172,9 +203,17 @@ def execute(
     )
 
 
-def decode_bundles(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
-    """The bundles of a block; raises InvalidMessage for a malformed one."""
+def decode_bundles(
+    bundles_root: Digest, encodings: tuple[bytes, ...], genesis: Genesis, work: Work
+) -> list[Bundle]:
+    """The bundles under ``bundles_root``, in order; raises InvalidMessage for a malformed one.
+
+    The root is that of a verified block: it names them all.
+    """
+    return work.once(_decode_each, bundles_root, encodings, genesis, work)
+
+
+def _decode_each(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
     return [
         work.once(decode_bundle, encoded, encoded, genesis.params) for encoded in encodings
     ]
-

@@ -7,6 +7,7 @@ has a reason; a refused bundle changes nothing.
 """
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
@@ -78,7 +79,8 @@ class Mempool:
     """
 
     __slots__ = (
-        "_arrived", "_bytes", "_clock", "_expiry_blocks", "_final", "_params", "_queues",
+        "_arrived", "_bytes", "_clock", "_expiry_blocks", "_final", "_final_order", "_params",
+        "_queues",
         "expired",
     )
 
@@ -88,7 +90,9 @@ class Mempool:
         self._expiry_blocks = expiry_blocks
         self._arrived: dict[Digest, tuple[Bundle, int]] = {}  # in order of arrival
         self._queues: dict[PublicKey, _Queue] = {}  # in order of service
-        self._final: dict[Digest, int] = {}  # in order of finality
+        self._final: dict[Digest, int] = {}
+        # A dict that loses its oldest entries is slow to begin with: the order stands apart.
+        self._final_order: deque[tuple[int, tuple[Digest, ...]]] = deque()
         self._bytes = 0
         self._clock = 0  # final blocks seen: a node that was down starts anew
         self.expired = 0
@@ -170,6 +174,9 @@ class Mempool:
         """
         assert height > 0
         self._clock += 1
+        if bundles:
+            names = tuple(bundle.digest for bundle in bundles)
+            self._final_order.append((self._clock, names))
         for bundle in bundles:
             self._final[bundle.digest] = self._clock
             arrived = self._arrived.pop(bundle.digest, None)
@@ -208,8 +215,8 @@ class Mempool:
             del self._arrived[name]
             self._drop(bundle)
             self.expired += 1
-        while self._final:
-            name = next(iter(self._final))
-            if self._final[name] > oldest:
-                break
-            del self._final[name]
+        while self._final_order and self._final_order[0][0] <= oldest:
+            clock, names = self._final_order.popleft()
+            for name in names:
+                if self._final[name] == clock:
+                    del self._final[name]

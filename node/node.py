@@ -12,13 +12,12 @@ from typing import assert_never
 
 from node.block import Block, decode_block
 from node.bundle import Bundle
-from node.chain import Chain, decode_bundles
+from node.chain import Chain, Step, decode_bundles
 from node.consensus.authorities import compute_first_proposer
 from node.consensus.engine import Behind, Decide, Engine, Outcome, Say
 from node.consensus.qbft.controller import Controller
 from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
-from node.seals import check_seals
 from node.crypto import Identity, digest
 from node.effects import Disconnect, Effect, Emit, Persist, Reply, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
@@ -38,6 +37,7 @@ from node.mempool import Mempool
 from node.params import Genesis
 from node.producer import Producer
 from node.relay import CLIENT, Relay
+from node.seals import check_seals
 from node.sync import Sync
 from node.types import Digest, Now, PeerHandle
 from node.validation import verify_bundle
@@ -177,19 +177,12 @@ class Node:
         if header.height > chain.height + 1:
             self.sync.upon_peer_height(now, peer, header.height, chain.height, effects)
             return
-        chain.verify_place(block, self.work)
-        effects += self._verify_seals(frame, block)
+        step = chain.plan_step(frame, block, self.work)
+        effects += step.checked
         onward = self.gossip.get_onward(peer)
         if onward:
             effects.append(Spread(onward, frame, header.digest))
-        self._execute_and_adopt(now, block, effects)
-
-    def _verify_seals(self, encoded: bytes, block: Block) -> tuple[Worked, ...]:
-        """What it took to check the seals; the validators were found to be those of its place.
-
-        ``encoded`` is the block or a frame around it: it holds both seals and validators.
-        """
-        return self.work.once(check_seals, encoded, encoded, block, self.work)
+        self._take(now, step, effects)
 
     def _upon_other_block(self, block: Block, effects: list[Effect]) -> None:
         """Only a block that is sealed by the validators of its place proves a broken chain."""
@@ -197,31 +190,30 @@ class Node:
         mine = self.chain.get_header(height)
         if block.header.validators != mine.validators or block.header.parent != mine.parent:
             raise InvalidBlock("other block", mine.digest.hex(), block.header.digest.hex())
-        self._verify_seals(block.encoded, block)
+        check_seals(block.encoded, block, self.work)
         effects.append(Emit(ConflictSeen(height, mine.digest, block.header.digest)))
 
-    def _execute_and_adopt(self, now: Now, block: Block, effects: list[Effect]) -> None:
-        effects += self.chain.verify_next(block, self.work).worked
-        self._adopt(now, block, effects)
+    def _take(self, now: Now, step: Step, effects: list[Effect]) -> None:
+        """Execute a block that others made final, and put it upon the head."""
+        effects += step.output.worked
+        self.chain.take(step)
+        self._upon_adopted(now, step.block, effects)
 
-    def _adopt(self, now: Now, block: Block, effects: list[Effect]) -> None:
-        """The head moves on; everyone who waits for it is told."""
-        chain = self.chain
-        output = chain.verify_next(block, self.work)
+    def _upon_adopted(self, now: Now, block: Block, effects: list[Effect]) -> None:
+        """The head has moved on: it is stored, and everyone who waits for it is told."""
+        header = block.header
         effects.append(Persist("block", block.encoded))
-        chain.adopt(block, output)
-        height = chain.height
-        effects.append(Emit(BlockFinal(height, block.header.digest)))
+        effects.append(Emit(BlockFinal(header.height, header.digest)))
+        if self.role is Role.OBSERVER:
+            return
+        bundles = decode_bundles(header.bundles_root, block.bundles, self.genesis, self.work)
         if self.relay is not None:
-            bundles = self._decode_bundles(block)
-            self.relay.upon_final(height, bundles, self.gossip.validators, effects)
+            self.relay.upon_final(header.height, bundles, self.gossip.validators, effects)
         elif self.engine is not None:
             assert self.mempool is not None
-            self.mempool.upon_final(height, self._decode_bundles(block))
-            self._carry_out(now, self.engine.upon_head(now, chain.head, chain.authorities), effects)
-
-    def _decode_bundles(self, block: Block) -> list[Bundle]:
-        return decode_bundles(block.bundles, self.genesis, self.work)
+            self.mempool.upon_final(header.height, bundles)
+            outcomes = self.engine.upon_head(now, header, self.chain.authorities)
+            self._carry_out(now, outcomes, effects)
 
     def _upon_bundle(
         self, peer: PeerHandle, bundle: Bundle, frame: bytes, effects: list[Effect]
@@ -279,9 +271,9 @@ class Node:
         for encoded in blocks:
             block: Block = self.work.once(decode_block, encoded, encoded, self.params)
             if block.header.height == self.chain.height + 1:
-                self.chain.verify_place(block, self.work)
-                effects += self._verify_seals(encoded, block)
-                self._execute_and_adopt(now, block, effects)
+                step = self.chain.plan_step(encoded, block, self.work)
+                effects += step.checked
+                self._take(now, step, effects)
         self.sync.upon_progress(now, peer, self.chain.height, effects)
 
     def _upon_consensus(
@@ -321,7 +313,7 @@ class Node:
             effects.append(Emit(InputRefused(CLIENT, "reject", "not a relay")))
             effects.append(Reply(client, b"", "not a relay"))
             return
-        self.relay.upon_submitted(now, client, encoded, effects)
+        self.relay.upon_submitted(now, client, encoded, self.chain.head.time_ns, effects)
         if self.relay.is_full():
             self.relay.publish(self.chain.height, self.gossip.validators, effects)
 
@@ -351,4 +343,5 @@ class Node:
         onward = self.gossip.get_onward(None)
         if onward:
             effects.append(Spread(onward, frame_block(block.encoded), block.header.digest))
-        self._adopt(now, block, effects)
+        self.chain.adopt(block, self.chain.verify_next(block, self.work))
+        self._upon_adopted(now, block, effects)

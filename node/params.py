@@ -15,7 +15,7 @@ class Params:
     """The rules' numbers. Raises InvalidParams if one is not a positive whole number.
 
     Block interval: Moscow Fairs, 2019 (5 s). Round timers double up to a cap (GoQuorum's
-    MaxRequestTimeoutSeconds). Epoch and future limits: Besu's QBFT.
+    MaxRequestTimeoutSeconds). A relay publishes ``bundle_lead_ns`` before a block is due. Epoch and future limits: Besu's QBFT.
     """
 
     engine: str = "qbft"
@@ -29,7 +29,7 @@ class Params:
     future_messages_max: int = 1_000
 
     transaction_bytes_max: int = 128 * 1024
-    bundle_interval_ns: int = _SECOND_NS
+    bundle_lead_ns: int = _SECOND_NS // 2
     bundle_bytes_max: int = 256 * 1024
     bundle_transactions_max: int = 2_000
     bundle_targets: int = 3
@@ -50,6 +50,10 @@ class Params:
                     raise InvalidParams("engine", value, "the engines are: qbft")
             elif type(value) is not int or not 0 < value < 2**62:
                 raise InvalidParams(field.name, value, "give a positive whole number")
+        if self.bundle_lead_ns >= self.block_interval_ns:
+            raise InvalidParams(
+                "bundle_lead_ns", self.bundle_lead_ns, "give less than block_interval_ns"
+            )
         if self.bundle_bytes_max > self.block_bytes_max:
             raise InvalidParams(
                 "bundle_bytes_max", self.bundle_bytes_max, "a bundle must fit into a block"

@@ -1,7 +1,7 @@
-"""What a validator's engine asks of the chain: blocks to propose, blocks to check, signatures."""
+"""What an engine asks of its node: blocks to propose, blocks to check, signatures."""
 
 from node.block import Block, make_block, make_header
-from node.chain import Chain, decode_bundles, execute
+from node.chain import Chain, execute
 from node.crypto import Identity
 from node.effects import Emit, Worked
 from node.errors import InvalidBlock
@@ -36,10 +36,9 @@ class Producer:
         chosen = self._mempool.select(params.block_bytes_max, params.block_transactions_max)
         time_ns = max(now.realtime_ns, chain.head.time_ns + params.block_interval_ns)
         encodings = tuple(bundle.encoded for bundle in chosen)
-        bundles = decode_bundles(encodings, chain.genesis, self._work)
-        root = compute_bundles_root([bundle.digest for bundle in bundles])
+        root = compute_bundles_root([bundle.digest for bundle in chosen])
         output = execute(
-            chain.state, height, time_ns, bundles, root, chain.genesis, self._work
+            chain.state, height, time_ns, chosen, root, chain.genesis, self._work
         )
         header = make_header(
             chain.chain_id, height, chain.head.digest, time_ns, self._identity.public, root,

@@ -43,7 +43,9 @@ class Sync:
         """Forget a peer; if it was asked, the timer turns to another."""
         self._heights.pop(peer, None)
 
-    def upon_progress(self, now: Now, peer: PeerHandle, mine: int, effects: list[Effect]) -> None:
+    def upon_progress(
+        self, now: Now, peer: PeerHandle, mine: int, effects: list[Effect]
+    ) -> None:
         """Blocks came from ``peer`` and the chain now reaches ``mine``."""
         if peer != self._asked:
             return

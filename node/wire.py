@@ -98,8 +98,9 @@ def decode_frame(frame: bytes, params: Params) -> Message:
     Raises InvalidMessage with the reason "frame encoding", or that of what is carried. A frame
     longer than GIVEN_BYTES_MAX is refused before it is read.
     """
+    bytes_max = GIVEN_BYTES_MAX + FRAME_OVERHEAD_BYTES
     try:
-        fields = decode(frame, GIVEN_BYTES_MAX + FRAME_OVERHEAD_BYTES, 8 + params.sync_blocks_max)
+        fields = decode(frame, bytes_max, 8 + params.sync_blocks_max)
     except InvalidEncoding as error:
         raise InvalidMessage("frame encoding", str(error)) from error
     if isinstance(fields, list) and any(type(field) is bool for field in fields):

@@ -8,7 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from node.services.fairs.records import FARMERS, FIRMS, INDIVIDUALS, VEGETABLES
+from node.services.fairs.records import (
+    FARMER,
+    FARMERS,
+    FIRMS,
+    INDIVIDUAL,
+    INDIVIDUALS,
+    VEGETABLES,
+)
 
 Stall: TypeAlias = tuple[int, int, int]
 """(site, trade, weekend): where places compete."""
@@ -34,11 +41,11 @@ class Verdict(NamedTuple):
     waiting: dict[tuple[Stall, int], list[int]]  # slots by (stall, pool), first come first
 
 
-def find_pool_of(is_individual: bool, is_farmer: bool, trade: int) -> int:  # noqa: FBT001
-    """In which pool one competes: farmers have their own for vegetables only."""
-    if is_individual:
+def find_pool_of(kind: int, trade: int) -> int:
+    """In which pool one competes: farmers have their own, for vegetables only."""
+    if kind == INDIVIDUAL:
         return INDIVIDUALS
-    return FARMERS if is_farmer and trade == VEGETABLES else FIRMS
+    return FARMERS if kind == FARMER and trade == VEGETABLES else FIRMS
 
 
 class _Reckoning:

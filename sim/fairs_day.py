@@ -25,7 +25,7 @@ Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
 class FairsDay:
     """The people of a window for applications or bids (sim.people.People).
 
-    ``judge`` fills in what the crowd's own columns do not tell. ``upon_height``, if given,
+    The crowd acts from ``opens_ns`` to ``closes_ns``. ``judge`` fills in what the crowd's own columns do not tell. ``upon_height``, if given,
     hears of each height that is the first to be final at a relay.
     """
 
@@ -80,11 +80,12 @@ class FairsDay:
     def _tick(self, _: None) -> None:
         kernel, crowd = self._city.kernel, self.crowd
         now_ns = kernel.now_ns
-        crowd.upon_tick(now_ns)
-        self.office.upon_tick(now_ns)
-        # Thirteen ticks share no factor with a block interval: samples see all its phases.
+        # Thirteen ticks share no factor with a block interval: samples see all its phases. They
+        # are taken before the tick, which counts what is about to be sent.
         if now_ns // crowd.tick_ns % SAMPLE_TICKS == 0:
             self.samples.append((now_ns, crowd.backlog, 0))
+        crowd.upon_tick(now_ns)
+        self.office.upon_tick(now_ns)
         if not self.is_done:
             kernel.at(now_ns + crowd.tick_ns, self._tick, None)
 

@@ -166,7 +166,7 @@ def _compare_with_theory(
         consensus_s = metrics.histograms["latency.consensus"].get_quantile_s(0.5)
         relayed_s = metrics.histograms["latency.relayed"].get_quantile_s(0.5)
         half_s = params.block_interval_ns / 2e9
-        predicted = half_s + params.bundle_interval_ns / 1e9 + consensus_s + relayed_s
+        predicted = half_s + params.bundle_lead_ns / 1e9 + consensus_s + relayed_s
         waited = columns.final_ns[chosen] - columns.accepted_ns[chosen]
         measured = float(np.mean(waited)) / 1e9
         rows.append(TheoryRow(

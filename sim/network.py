@@ -85,13 +85,14 @@ class Traffic:
     counted by the sender's and the receiver's (role, region), see ``compute_delivered``.
     """
 
-    __slots__ = ("_cells", "cell_of", "delivered_bytes", "delivered_frames", "dropped",
+    __slots__ = ("_cells", "cell_of", "cells", "delivered_bytes", "delivered_frames", "dropped",
                  "duplicates", "notices", "row_of", "sent_bytes", "sent_frames", "spared")
 
     def __init__(self, topology: Topology) -> None:
         regions = len(topology.regions)
         roles = list(Role)
         self._cells = [(role, region) for role in roles for region in range(regions)]
+        self.cells = len(self._cells)
         self.cell_of = [roles.index(one.role) * regions + one.region for one in topology.peers]
         self.row_of = [cell * len(self._cells) for cell in self.cell_of]
         self.sent_frames = [0] * len(topology.peers)
@@ -318,7 +319,7 @@ class Network:
         return tag
 
     def _arrive(self, flight: Flight) -> None:
-        _, receiver, _, size, incarnation, _, content = flight
+        sender, receiver, frame, size, incarnation, tag, content = flight
         if incarnation != self._incarnations[receiver]:
             self.traffic.drop("connection ended")
             return
@@ -326,7 +327,6 @@ class Network:
             if content.is_delivered[receiver]:
                 self.traffic.duplicates += 1
                 return
-            # claimed here and not in _deliver: a frame that waits for the downlink is the first
             content.is_delivered[receiver] = 1
         now_ns = self._kernel.now_ns
         down_ns = size * self._downlink_ps[receiver] // 1_000
@@ -335,23 +335,35 @@ class Network:
         if free_ns <= begin_ns:
             self._downlink_begin_ns[receiver] = begin_ns
             self._downlink_free_ns[receiver] = now_ns
-            self._deliver(flight)
+            self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
             return
         # the downlink was taken for part of this frame's time: it ends later by that part
         taken_from_ns = self._downlink_begin_ns[receiver]
         done_ns = now_ns + free_ns - max(taken_from_ns, begin_ns)
         self._downlink_begin_ns[receiver] = min(taken_from_ns, begin_ns)
         self._downlink_free_ns[receiver] = done_ns
+        if size <= PACKET_BYTES:
+            # A packet is through in microseconds, which no event is worth.
+            self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
+            return
         self._kernel.at(done_ns, self._deliver, flight)
 
     def _deliver(self, flight: Flight) -> None:
         sender, receiver, frame, size, incarnation, tag, content = flight
-        traffic = self.traffic
         if incarnation != self._incarnations[receiver]:
-            traffic.drop("connection ended")
+            self.traffic.drop("connection ended")
             return
-        self._journal.delivery(self._kernel.now_ns, sender, receiver, tag)
-        cell = traffic.row_of[sender] + traffic.cell_of[receiver]
+        now_ns = self._kernel.now_ns
+        self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
+
+    def _hand_over(
+        self, now_ns: int, sender: int, receiver: int, frame: bytes, size: int, tag: int,
+        content: Content | None,
+    ) -> None:
+        self._journal.delivery(now_ns, sender, receiver, tag)
+        traffic = self.traffic
+        cell_of = traffic.cell_of
+        cell = cell_of[sender] * traffic.cells + cell_of[receiver]
         traffic.delivered_frames[cell] += 1
         traffic.delivered_bytes[cell] += size
         if not self._receivers[receiver].receive(sender, frame) and content is not None:

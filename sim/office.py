@@ -57,6 +57,11 @@ class Office:
         self.failures: Counter[tuple[str, str]] = Counter()
 
     @property
+    def now_ns(self) -> int:
+        """The present."""
+        return self._city.kernel.now_ns
+
+    @property
     def step(self) -> str:
         """The name of the step under way."""
         return "done" if self._step is None else self._step.name

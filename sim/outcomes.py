@@ -51,7 +51,9 @@ class Outcomes:
         assert output is not None
         encoded = node.chain.get_encoded(height)
         block = city.work.once(decode_block, encoded, encoded, city.params)
-        bundles = decode_bundles(block.bundles, city.genesis, city.work)
+        bundles = decode_bundles(
+            block.header.bundles_root, block.bundles, city.genesis, city.work
+        )
         included_ns = city.blocks.get_proposed_ns(height)
         items: dict[int, list[Item]] = {}
         for bundle, outcome in zip(bundles, output.outcomes, strict=True):

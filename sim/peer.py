@@ -121,6 +121,10 @@ class Peer:
 
     def receive(self, sender: int, frame: bytes) -> bool:
         """A frame is here; False if it is dropped because the peer is off or its inbox full."""
+        now_ns = self._kernel.now_ns
+        if self._cpu_free_ns <= now_ns and not self._inbox:
+            self._handle(now_ns, Received(sender, frame))
+            return True
         return self._take(Received(sender, frame), len(frame))
 
     def submit(self, client: int, transaction: bytes) -> bool:

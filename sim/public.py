@@ -7,6 +7,8 @@ from sim.city import City
 from sim.election_day import ElectionDay
 from sim.people import People
 from sim.scenario import Scenario
+from sim.stall_auction import make_stall_auction
+from sim.stall_window import make_stall_window
 from sim.streams import Streams
 from sim.workload import Election, StallAuction, StallWindow
 
@@ -23,7 +25,15 @@ def make_people(
                 city=city, workload=workload, users=scenario.users, seed=scenario.seed,
                 chief=chief, streams=streams, midnight_ns=midnight_ns, workers=workers,
             )
-        case StallWindow() | StallAuction():
-            raise NotImplementedError
+        case StallWindow():
+            return make_stall_window(
+                city=city, workload=workload, users=scenario.users, seed=scenario.seed,
+                chief=chief, streams=streams, midnight_ns=midnight_ns, workers=workers,
+            )
+        case StallAuction():
+            return make_stall_auction(
+                city=city, workload=workload, users=scenario.users, seed=scenario.seed,
+                chief=chief, streams=streams, midnight_ns=midnight_ns, workers=workers,
+            )
         case _:
             assert_never(workload)

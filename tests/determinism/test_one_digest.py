@@ -1,4 +1,4 @@
-"""One seed, one digest: whatever process, hash seed, number of workers, with or without sharing.
+"""One seed, one digest: in whatever process, with or without workers and sharing.
 
 The city is ``harsh.make_harsh``: faults of every kind at once. A run is compared not by its
 digest alone but by every peer's state, every metric that virtual time decides, and all counts.

@@ -1,5 +1,7 @@
 """Whole nodes with one another: from a client's transaction to the same state everywhere."""
 
+from itertools import pairwise
+
 import pytest
 
 from node.block import decode_block
@@ -53,7 +55,7 @@ def test_blocks_are_an_interval_apart_and_nobody_changes_round():
     net = NodeNet()
     net.reach(6)
     times = [net.nodes[0].chain.get_header(height).time_ns for height in range(7)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(gap == 5 * SECOND_NS for gap in gaps)
     assert not [e for said in net.events for e in said if type(e) is RoundChanged]
     assert net.lost == []

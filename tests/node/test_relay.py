@@ -15,11 +15,12 @@ from node.transaction import make_transaction
 from node.types import Now
 from node.wire import BundleCarried, decode_frame
 from node.work import Work
-from tests.node.nodenet import CHIEF, NodeNet
+from tests.node.nodenet import CHIEF, SECOND_NS, NodeNet
 from tests.node.samples import CHAIN, make_identity, make_sample_transaction
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
-NOW = Now(1_000, 9_000)
+NOW = Now(1_000, 9 * SECOND_NS)
+HEAD_NS = 7 * SECOND_NS
 SELF = make_identity("relay")
 
 
@@ -29,7 +30,7 @@ def make_relay(**params):
 
 def submit(relay, transaction, client=1):
     effects = []
-    relay.upon_submitted(NOW, client, transaction, effects)
+    relay.upon_submitted(NOW, client, transaction, HEAD_NS, effects)
     return effects
 
 
@@ -51,7 +52,8 @@ def test_a_good_transaction_is_accepted_and_bundled_in_its_order():
     relay = make_relay()
     items = [make_sample_transaction(name) for name in ("b", "a", "c")]
     first = submit(relay, items[0])
-    assert SetTimer(("bundle", 100, 0), 1_000 + Params().bundle_interval_ns) in first
+    # The next block is due at 12 s, and the relay publishes half a second before.
+    assert SetTimer(("bundle", 100, 0), 1_000 + 5 * SECOND_NS // 2) in first
     for item in items[1:]:
         effects = submit(relay, item)
         assert get_verdict(effects) == "accepted"
@@ -63,6 +65,20 @@ def test_a_good_transaction_is_accepted_and_bundled_in_its_order():
     assert [item.encoded for item in bundle.transactions] == items
     assert (bundle.relay, bundle.sequence) == (SELF.public, 100)
     assert is_signature_valid(SELF.public, bundle.digest, bundle.signature)
+
+
+@pytest.mark.parametrize(("head_s", "wait_s"), [
+    (9, 4.5), (4.75, 0.25), (4, 4.5), (-21, 4.5), (11, 1.5), (4.5, 0),
+])
+def test_a_bundle_waits_for_the_lead_before_the_next_block_whatever_the_heads_age(
+    head_s, wait_s
+):
+    """Also when blocks are late, or the head's time is ahead of this relay's clock."""
+    relay, effects = make_relay(), []
+    head_ns = round(head_s * SECOND_NS)
+    relay.upon_submitted(NOW, 1, make_sample_transaction(), head_ns, effects)
+    (timer,) = [effect for effect in effects if type(effect) is SetTimer]
+    assert timer.at_ns - NOW.monotonic_ns == round(wait_s * SECOND_NS)
 
 
 def make_malleable(transaction):

@@ -9,7 +9,7 @@ from node.block import Seal, compute_seal_message, make_block, make_header
 from node.consensus.quorum import compute_quorum
 from node.inputs import Role
 from node.receipt import OK
-from node.services import catalogue
+from node.services import catalogue, fairs
 from node.services.election import RESOLVE_REVOTES, STORE_BALLOT, get_result, tally
 from node.services.election.records import (
     SPOILED,
@@ -17,9 +17,11 @@ from node.services.election.records import (
     pack_settled,
     unpack_settled,
 )
+from node.services.fairs import allocation
 from node.validation import compute_bundles_root
 from node.wire import frame_block, frame_given
 from sim.result import ExitCode, Verdict
+from sim.scenario import load_scenario
 from sim.simulation import Simulation
 from tests.scenarios.small import get_broken, make_small, run, watch
 
@@ -147,6 +149,64 @@ def test_a_ballot_that_the_tally_counts_twice_is_caught(monkeypatch):
     result = run(make_small())
     assert result.verdict is Verdict.BROKEN
     assert result.exit_code == 110
+
+
+def make_window():
+    """A season so small that applicants must compete."""
+    return load_scenario("stall-window").with_overrides(users=60, peers=14, settings={
+        "starts": "08:58", "closes": "09:10", "sites": "2", "periods": "3", "places": "60",
+    })
+
+
+@pytest.mark.slow
+def test_without_a_crime_the_same_season_of_fairs_passes():
+    result = run(make_window())
+    assert get_broken(result) == []
+    assert result.metrics["fairs.allocated.count"] > 20
+    assert result.metrics["fairs.double.count"] == 0
+
+
+@pytest.mark.slow
+def test_a_place_that_is_given_twice_is_caught(monkeypatch):
+    honest = allocation._take_place
+
+    def share(row, period, pool):
+        place = honest(row, period, pool)
+        return None if place is None else place & ~1
+
+    monkeypatch.setattr(allocation, "_take_place", share)
+    result = run(make_window())
+    assert_broken(result, "one holder a place, one place a weekend")
+    assert result.metrics["fairs.double.count"] > 0
+
+
+@pytest.mark.slow
+def test_a_second_place_on_one_weekend_against_the_rule_is_caught(monkeypatch):
+    monkeypatch.setattr(allocation, "_has_site", lambda held, site: False)
+    for name in ("_FIRST_ROUND", "_LATER_ROUNDS"):
+        stages = getattr(allocation, name)
+        lax = tuple((pool, allocation._MORE) for pool, _ in stages)
+        monkeypatch.setattr(allocation, name, lax)
+    result = run(make_window())
+    assert result.verdict is Verdict.BROKEN
+    assert "recount" in get_broken(result)
+
+
+@pytest.mark.slow
+def test_an_application_that_vanishes_after_its_receipt_is_caught(monkeypatch):
+    count = []
+
+    def forget_some(honest, ledger, call):
+        # By content, for a block is executed more than once.
+        if call.sender[0] >= 32:
+            honest(ledger, call)
+        else:
+            count.append(call.sender)
+
+    plant(monkeypatch, fairs.APPLY, forget_some)
+    result = run(make_window())
+    assert count
+    assert_broken(result, "nothing lost")
 
 
 def forge(simulation, node, height, sealers=None):

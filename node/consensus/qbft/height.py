@@ -238,12 +238,12 @@ class Height:
         if (
             seat.author != seat.compute_proposer(number)
             or self.round.phase is not _WAITING or self._lock.voted is not None
+            or not (self._is_started or number)  # round 0 begins with the block timer
         ):
             return []
         changes = [self._round_changes[author] for author in sorted(self._round_changes)
                    if self._round_changes[author].round == number]
         if number == 0:
-            assert self._is_started
             assert not changes
         elif len(changes) < seat.quorum:
             return []
