@@ -15,6 +15,7 @@ from node.effects import Worked
 from node.errors import InvalidBlock, InvalidMessage
 from node.execution import BlockOutput, execute_bundles
 from node.params import Genesis
+from node.seals import check_seals
 from node.state import EMPTY_STATE, State
 from node.types import Digest
 from node.validation import (
@@ -23,7 +24,6 @@ from node.validation import (
     verify_bundle,
     verify_header,
 )
-from node.seals import check_seals
 from node.work import Work
 
 

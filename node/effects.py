@@ -30,7 +30,7 @@ class Spread(NamedTuple):
 
 
 class SetTimer(NamedTuple):
-    """Fire ``TimerFired(timer)`` at ``at_ns`` on the monotonic clock; there is no cancelling."""
+    """Fire ``TimerFired(timer)`` at ``at_ns`` of the monotonic clock; nothing cancels it."""
 
     timer: tuple[str, int, int]
     at_ns: int

@@ -13,8 +13,8 @@ Changes: TypeAlias = dict[bytes, bytes | None]
 class Ledger:
     """Reads fall through to the snapshot; writes collect until ``keep`` or ``drop``.
 
-    Keys are byte strings that begin with the service's own prefix (``b"election/"``). Values are
-    bytes; ``get_value`` and ``put_value`` encode canonically.
+    Keys are byte strings that begin with the service's own prefix (``b"election/"``). Values
+    are bytes; ``get_value`` and ``put_value`` encode canonically.
     """
 
     __slots__ = ("_block", "_snapshot", "_transaction")

@@ -324,12 +324,12 @@ class Node:
         assert self.producer is not None
         effects.extend(self.producer.take_account())
         for outcome in outcomes:
-            if type(outcome) is Say:
+            if isinstance(outcome, Say):
                 frame = frame_consensus(outcome.frame_payload)
                 effects.append(Spread(self.gossip.validators, frame, b""))
-            elif type(outcome) is Decide:
+            elif isinstance(outcome, Decide):
                 self._upon_decided(now, outcome.block, effects)
-            elif type(outcome) is Behind:
+            elif isinstance(outcome, Behind):
                 if peer is not None:
                     self.sync.upon_peer_height(
                         now, peer, outcome.height - 1, self.chain.height, effects

@@ -2,7 +2,7 @@
 
 from dataclasses import astuple, dataclass, fields
 
-from node.codec import encode
+from node.codec import Value, encode
 from node.crypto import digest
 from node.errors import InvalidParams
 from node.types import CHAIN_ID_BYTES, PublicKey
@@ -15,7 +15,8 @@ class Params:
     """The rules' numbers. Raises InvalidParams if one is not a positive whole number.
 
     Block interval: Moscow Fairs, 2019 (5 s). Round timers double up to a cap (GoQuorum's
-    MaxRequestTimeoutSeconds). A relay publishes ``bundle_lead_ns`` before a block is due. Epoch and future limits: Besu's QBFT.
+    MaxRequestTimeoutSeconds). A relay publishes ``bundle_lead_ns`` before a block is due.
+    Epoch and future limits: Besu's QBFT.
     """
 
     engine: str = "qbft"
@@ -82,10 +83,11 @@ class Genesis:
 
     def compute_chain_id(self) -> bytes:
         """First 8 bytes of the digest of everything above."""
-        content = [
-            list(astuple(self.params)),
-            list(self.validators),
-            list(self.relays),
+        params: tuple[int | str, ...] = astuple(self.params)
+        content: list[Value] = [
+            params,
+            self.validators,
+            self.relays,
             self.registrar,
             self.time_ns,
         ]

@@ -1,7 +1,7 @@
 """A relay's own work: gather clients' transactions into bundles and see them into blocks.
 
-A transaction waits for the next block anyway, so a relay gathers until ``bundle_lead_ns`` before
-that block is due: one bundle a block, and no time lost but by those who come after.
+A transaction waits for the next block anyway, so a relay gathers until ``bundle_lead_ns``
+before that block is due: one bundle a block, and no time lost but by those who come after.
 A bundle goes to one linked validator, who passes it to the next proposers. If it is not in a
 final block ``bundle_targets`` heights later, the relay gives it to its next validator; so a
 validator that skips a sender (parity-ethereum #9398) delays a ballot but cannot lose it.
@@ -50,8 +50,8 @@ class Relay:
         """Check one transaction, answer its client, and keep it for the next bundle.
 
         Refusals: "encoding", "wrong chain", "signature"; "busy" when ``relay_pending_max`` is
-        reached. A transaction that already waits is "accepted" again. ``head_ns`` is the time of
-        the head.
+        reached. A transaction that already waits is "accepted" again. ``head_ns`` is the time
+        of the head.
         """
         try:
             transaction = decode_transaction(encoded, self._params.transaction_bytes_max)

@@ -5,8 +5,8 @@ Consensus on which block is next belongs to the engine; how a block must look is
 
 from node.block import Header
 from node.bundle import Bundle
-from node.crypto import digest
 from node.codec import encode
+from node.crypto import digest
 from node.errors import InvalidBlock, InvalidMessage, InvalidTransaction
 from node.merkle import compute_root
 from node.params import Genesis

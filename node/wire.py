@@ -84,7 +84,7 @@ def frame_wanted(first: int, count: int) -> bytes:
 
 def frame_given(blocks: list[bytes]) -> bytes:
     """Encode a BlocksGiven."""
-    return encode([_GIVEN, blocks])
+    return encode([_GIVEN, tuple(blocks)])
 
 
 def frame_consensus(payload: bytes) -> bytes:

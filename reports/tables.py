@@ -92,7 +92,8 @@ def build_thresholds(result: RunResult) -> str:
         metric = Threshold(outcome.rule).metric
         rows.append((
             mark(passed=outcome.passed),
-            f"<code>{escape(outcome.rule)}</code><small>{escape(get_metric(metric).about)}</small>",
+            f"<code>{escape(outcome.rule)}</code>"
+            f"<small>{escape(get_metric(metric).about)}</small>",
             escape(format_metric(metric, outcome.actual)),
         ))
     return build_table(("", "Rule", "Measured"), rows, "--n")

@@ -1,4 +1,4 @@
-"""Applicants for stalls: who they are and what they want, by the run's seed and their row alone.
+"""Applicants for stalls: who they are and what they want, by the run's seed and their row.
 
 A row is an applicant in order of the first click, a slot one application (sim.slots). Shares of
 kinds of applicant and of stalls follow the 70 % for individuals of 2016; the rest of them, how
@@ -29,7 +29,7 @@ from node.services.fairs.records import (
     TRADES,
     VEGETABLES,
 )
-from sim.electorate import Rows
+from sim.electorate import Mask, Rows
 from sim.errors import ConfigurationError
 from sim.signing import (
     KEYS,
@@ -39,7 +39,7 @@ from sim.signing import (
     sign_transaction,
     unpack_request,
 )
-from sim.slots import Slots, draw_among, draw_mask, draw_units
+from sim.slots import Floats, Slots, draw_among, draw_mask, draw_units
 from sim.workers import Factory, Maker
 
 AGAIN_RATIO = 0.1
@@ -123,7 +123,7 @@ class Applicants:
         ranks = np.argsort(
             np.argsort(draw_units(self._keys["popular"], np.arange(rules.sites)))
         )
-        self._popularity = (1.0 + ranks) ** -0.8
+        self._popularity: Floats = (1.0 + ranks.astype(np.float64)) ** -0.8
 
     def kinds_of(self, rows: Rows) -> Rows:
         """Kinds of applicant, as the city numbers them."""
@@ -155,17 +155,17 @@ class Applicants:
     def masks_of(self, slots: Rows) -> Rows:
         """The weekends of each application, as bits."""
         periods = self.rules.periods
-        early = 1.0 / (1.0 + 0.1 * np.arange(periods))
+        early: Floats = 1.0 / (1.0 + 0.1 * np.arange(periods, dtype=np.float64))
         first = draw_among(self._keys["first"], slots, early)
         length = _LENGTHS[draw_among(self._keys["length"], slots, _LENGTH_SHARES)]
         length = np.minimum(length, periods - first)
         masks: Rows = ((np.int64(1) << length) - 1) << first
         return masks
 
-    def has_trade(self, trade: int) -> np.ndarray:
+    def has_trade(self, trade: int) -> Mask:
         """At which sites there are stalls of a trade."""
         counts = [stalls for (sold, _), stalls in self.stalls.items() if sold == trade]
-        has: np.ndarray = np.array(counts).sum(axis=0) > 0
+        has: Mask = np.array(counts).sum(axis=0) > 0
         return has
 
 

@@ -17,7 +17,7 @@ from node.services import auctions
 from sim.applicants import make_key_of
 from sim.electorate import Mask, Rows
 from sim.signing import KEYS, pack_frame, sign_transaction, unpack_request
-from sim.slots import Slots, draw_among, draw_mask, draw_units
+from sim.slots import Floats, Slots, draw_among, draw_mask, draw_units
 from sim.workers import Factory, Maker
 
 ASCENDING, SEALED = 1, 2
@@ -104,7 +104,7 @@ class Bidders:
         rounded = -(-self.sealed_amounts_of(rows) // DEPOSIT_UNIT) * DEPOSIT_UNIT
         return np.minimum(rounded, self.credits_of(rows))
 
-    def moments_of(self, rows: Rows) -> np.ndarray:
+    def moments_of(self, rows: Rows) -> Floats:
         """When within the time for it, from 0 to 1, a sealed bid is opened."""
         return draw_units(self._keys["moment"], rows)
 

@@ -28,8 +28,19 @@ class BlockTable:
     ``half_ns`` and ``most_ns`` are when 50 and 95 % of ``peers`` held the block, 0 if never.
     """
 
-    __slots__ = ("_digests", "_open", "_peers", "_proposed", "first_ns", "half_ns", "most_ns",
-                 "all_ns", "proposed_ns", "reached", "transactions")
+    __slots__ = (
+        "_digests",
+        "_open",
+        "_peers",
+        "_proposed",
+        "all_ns",
+        "first_ns",
+        "half_ns",
+        "most_ns",
+        "proposed_ns",
+        "reached",
+        "transactions",
+    )
 
     def __init__(self, peers: int) -> None:
         assert peers > 0
@@ -61,6 +72,7 @@ class BlockTable:
 
     def get_proposed_ns(self, height: int) -> int:
         """When the final block of ``height`` was built."""
+        assert 0 < height <= self.height
         return self.proposed_ns[height]
 
     def upon_final(self, at_ns: int, peer: int, height: int, digest: Digest) -> bool:
@@ -108,6 +120,7 @@ class BlockTable:
 
     def _close(self, row: _Row) -> None:
         del self._open[row.height]
+        assert row.times_ns
         times = sorted(row.times_ns)
         height, peers = row.height, self._peers
         half, most = -(-peers // 2), -(-peers * 19 // 20)
@@ -121,6 +134,6 @@ class BlockTable:
     ) -> InvariantBroken:
         mine = self._digests[height]
         return InvariantBroken(
-            "one chain", at_ns, f"peer {peer} holds {digest.hex()[:16]} as final block {height}, "
-            f"others {mine.hex()[:16]}",
+            "one chain", at_ns,
+            f"peer {peer} has {digest.hex()[:12]} as block {height}, others {mine.hex()[:12]}",
         )

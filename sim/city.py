@@ -237,7 +237,7 @@ class City:
             ))
 
     def _upon_final(self, at_ns: int, peer: int, event: BlockFinal) -> None:
-        """Of a thousand peers' same news the journal keeps the first; the table has the rest."""
+        """Of all peers' same news the journal keeps the first; the table has the rest."""
         try:
             if self.blocks.upon_final(at_ns, peer, event.height, event.digest):
                 self.journal.event(at_ns, peer, event)
@@ -301,7 +301,8 @@ class City:
 
     def last_mile_ns(self, rows: Nanoseconds) -> Nanoseconds:
         """One way between each user and a relay: half on fibre, half mobile."""
-        return self._miles[(rows * 40_503) & (MILES - 1)]
+        miles: Nanoseconds = self._miles[(rows * 40_503) & (MILES - 1)]
+        return miles
 
     def read_load(self, relay: int, requests: int, at_ns: int) -> None:
         """So many read requests come to a relay: its processor serves them as one batch."""
@@ -323,7 +324,8 @@ class City:
 
     def read_final_state(self) -> State:
         """The state of whoever holds the longest chain; a judge may ask anyone."""
-        nodes = [node for node in map(self.get_node, range(len(self.peers))) if node is not None]
+        found = map(self.get_node, range(len(self.peers)))
+        nodes = [node for node in found if node is not None]
         return max(nodes, key=lambda node: node.chain.height).chain.state
 
     def read_records(self, relay: int) -> State | None:

@@ -14,7 +14,7 @@ from sim.metrics import Metrics
 from sim.outcomes import Outcomes
 from sim.people import Counts, Findings
 from sim.prover import Prover
-from sim.registrar import OfficeConfig, Registrar
+from sim.registrar import OfficeConfig, Registrar, Stage
 from sim.result import InvariantOutcome
 from sim.streams import Streams
 from sim.times import parse_time_ns
@@ -102,6 +102,15 @@ class ElectionDay:
         """Whether too few holders of the key are there."""
         return self.registrar.is_stuck and self.voters.is_done
 
+    @property
+    def obstacle(self) -> str:
+        """Which stage the office cannot leave."""
+        if not self.is_stuck:
+            return ""
+        if self.registrar.stage == Stage.SHARES:
+            return "too few holders published their share of the key: the votes stay sealed"
+        return f"the office cannot go on from stage {self.registrar.stage.name.lower()}"
+
     def start(self) -> None:
         """Put the first tick on the kernel."""
         self._city.kernel.at(self._city.kernel.now_ns, self._tick, None)
@@ -172,7 +181,8 @@ class ElectionDay:
         metrics.put("users.abandoned.count", counts["abandoned"])
         metrics.put("users.revoted.count", counts["revotes"])
         metrics.put("users.gave_up.count", counts["gave_up"])
-        metrics.put("users.retries.count", int(np.maximum(columns.tries.astype(int) - 1, 0).sum()))
+        retries = np.maximum(columns.tries.astype(np.int64) - 1, 0)
+        metrics.put("users.retries.count", int(retries.sum()))
         metrics.put("users.read_requests.count", counts["reads"])
         metrics.put("users.proofs_checked.count", self._prover.checked)
         metrics.put("generator.dropped_arrivals.count", 0)
@@ -190,7 +200,8 @@ class ElectionDay:
             detail=f"the office stands at {self.registrar.stage.name.lower()}",
         )
         invariants = audit.describe()
-        if not self.registrar.is_stuck:
+        # Without enough holders the votes stay sealed: that is what they are for.
+        if self.registrar.stage != Stage.SHARES:
             invariants += (result,)
         return Findings(
             invariants=invariants, stages=stages, slowest=slowest, theory=theory,

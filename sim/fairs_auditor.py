@@ -141,7 +141,8 @@ class FairsAuditor:
         return np.concatenate(groups), np.concatenate(chosen)
 
     def _list_periods(self, mask: int) -> list[int]:
-        return [period for period in range(self._applicants.rules.periods) if mask >> period & 1]
+        periods = range(self._applicants.rules.periods)
+        return [period for period in periods if mask >> period & 1]
 
     def _read_applications(self) -> _Registered:
         season = self._applicants.rules.season
@@ -198,7 +199,7 @@ class FairsAuditor:
         return stalls
 
     def _order(self, registered: _Registered) -> tuple[int, list[Filed]]:
-        """Applications in the order of their receipts; how many stand elsewhere in the chain."""
+        """How many stand elsewhere than their receipts say; all in the order of receipts."""
         disorder = 0
         order = []
         for slot, application in registered.found.items():

@@ -25,8 +25,9 @@ Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
 class FairsDay:
     """The people of a window for applications or bids (sim.people.People).
 
-    The crowd acts from ``opens_ns`` to ``closes_ns``. ``judge`` fills in what the crowd's own columns do not tell. ``upon_height``, if given,
-    hears of each height that is the first to be final at a relay.
+    The crowd acts from ``opens_ns`` to ``closes_ns``. ``judge`` fills in what the crowd's own
+    columns do not tell. ``upon_height``, if given, hears of each height that is the first to be
+    final at a relay.
     """
 
     def __init__(
@@ -61,8 +62,15 @@ class FairsDay:
 
     @property
     def is_stuck(self) -> bool:
-        """Never: what fails is tried again until the run's end."""
-        return False
+        """Whether the chain refuses what the office must do next, again and again."""
+        return self.office.is_stuck and self.crowd.is_done
+
+    @property
+    def obstacle(self) -> str:
+        """Which step the office cannot take."""
+        if not self.is_stuck:
+            return ""
+        return f"the office's step {self.office.step!r} is refused again and again"
 
     def start(self) -> None:
         """Put the first tick on the kernel."""

@@ -1,13 +1,18 @@
 """From a finished simulation to its result: judges' verdicts, numbers, series, tables."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from node.inputs import Role
 from sim.ballots import FloorCosts
+from sim.city import City
+from sim.errors import InvariantBroken
+from sim.faults import PlannedFault
 from sim.kernel import EPOCH_NS
 from sim.metrics import Metrics
+from sim.people import People
 from sim.result import (
     FaultSpan,
     InvariantOutcome,
@@ -16,16 +21,39 @@ from sim.result import (
     decide_verdict,
     describe_config,
 )
-
-if TYPE_CHECKING:
-    from sim.simulation import Simulation
+from sim.scenario import Scenario
 
 STEADY_SHARE = 0.1
 """Of the window in which transactions were final, this much at each end is not steady."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A simulation that will not run any further, however it ended.
+
+    ``late`` peers joined late; ``caught_up_ns`` says when those that did reached the head.
+    """
+
+    scenario: Scenario
+    city: City
+    people: People
+    start_ns: int
+    faults: tuple[PlannedFault, ...]
+    late: tuple[int, ...]
+    caught_up_ns: dict[int, int]
+    stopped: bool
+    converged: bool
+    broken: InvariantBroken | None
+    workers: int
+    cores: int
+
+    def __post_init__(self) -> None:
+        assert self.cores > 0
+        assert self.start_ns <= self.city.kernel.now_ns
+
+
 def gather_result(
-    simulation: "Simulation", *, floor: FloorCosts, wall_s: float, main_s: float,
+    simulation: Ended, *, floor: FloorCosts, wall_s: float, main_s: float,
     rss_peak_mb: float,
 ) -> RunResult:
     """Everything that is known at the end."""
@@ -45,8 +73,8 @@ def gather_result(
         invalid=invalid,
     )
     return RunResult(
-        verdict=verdict, digest=simulation.journal.digest(), scenario=scenario.name,
-        seed=scenario.seed, config=describe_config(scenario), costs=simulation.costs.name,
+        verdict=verdict, digest=simulation.city.journal.digest(), scenario=scenario.name,
+        seed=scenario.seed, config=describe_config(scenario), costs=simulation.city.costs.name,
         thresholds=thresholds, metrics=numbers, question=scenario.question,
         note=_describe_end(simulation, findings.late_ns), subject=simulation.people.subject,
         series=metrics.build_series(), blocks=_tabulate_blocks(simulation),
@@ -56,8 +84,8 @@ def gather_result(
     )
 
 
-def _describe_end(simulation: "Simulation", late_ns: int) -> str:
-    at_s = (simulation.kernel.now_ns - EPOCH_NS) // 1_000_000_000
+def _describe_end(simulation: Ended, late_ns: int) -> str:
+    at_s = (simulation.city.kernel.now_ns - EPOCH_NS) // 1_000_000_000
     at = f"{at_s // 3_600:02d}:{at_s // 60 % 60:02d}:{at_s % 60:02d}"
     if simulation.broken is not None:
         return str(simulation.broken)
@@ -65,12 +93,14 @@ def _describe_end(simulation: "Simulation", late_ns: int) -> str:
         return f"stopped by the user at {at} of the virtual day: a partial result"
     if late_ns:
         return f"the load generator was {late_ns} ns late; make ticks shorter"
+    if simulation.people.obstacle:
+        return simulation.people.obstacle
     if not simulation.people.is_done:
         return f"unfinished at {at}, the end of the run"
     return ""
 
 
-def _judge(simulation: "Simulation") -> tuple[InvariantOutcome, ...]:
+def _judge(simulation: Ended) -> tuple[InvariantOutcome, ...]:
     city, broken = simulation.city, simulation.broken
     nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
     states = all(node.chain.state.root == node.chain.head.state_root for node in nodes
@@ -102,7 +132,7 @@ def _judge(simulation: "Simulation") -> tuple[InvariantOutcome, ...]:
     return tuple(outcomes)
 
 
-def _judge_bounds(simulation: "Simulation") -> InvariantOutcome:
+def _judge_bounds(simulation: Ended) -> InvariantOutcome:
     city = simulation.city
     limit = city.params.mempool_bytes_max
     worst = max(
@@ -115,7 +145,7 @@ def _judge_bounds(simulation: "Simulation") -> InvariantOutcome:
     )
 
 
-def _measure_blocks(simulation: "Simulation", metrics: Metrics) -> None:
+def _measure_blocks(simulation: Ended, metrics: Metrics) -> None:
     blocks = simulation.city.blocks
     first, proposed = np.array(blocks.first_ns)[1:], np.array(blocks.proposed_ns)[1:]
     most, half = np.array(blocks.most_ns)[1:], np.array(blocks.half_ns)[1:]
@@ -132,12 +162,11 @@ def _measure_blocks(simulation: "Simulation", metrics: Metrics) -> None:
 
 
 def _measure_engine(
-    simulation: "Simulation", metrics: Metrics, floor: FloorCosts, wall_s: float,
+    simulation: Ended, metrics: Metrics, floor: FloorCosts, wall_s: float,
     main_s: float, rss_peak_mb: float,
 ) -> None:
-    from sim.simulation import count_cores
-
-    city, kernel = simulation.city, simulation.kernel
+    city = simulation.city
+    kernel = city.kernel
     traffic, blocks = city.network.traffic, max(1, city.blocks.height)
     metrics.put("network.bytes", traffic.bytes)
     metrics.put("network.frames", traffic.frames)
@@ -157,7 +186,8 @@ def _measure_engine(
     sealed = blocks * (1 + 2 * validators)
     floor_ns = simulation.people.ballots_made * floor.ballot_ns
     floor_ns += sealed * (floor.sign_ns + floor.check_ns)
-    floor_s = floor_ns / 1e9 / count_cores()
+    assert floor_ns > 0
+    floor_s = floor_ns / 1e9 / simulation.cores
     metrics.put("crypto_floor_s", floor_s)
     metrics.put("wall_over_floor", wall_s / floor_s)
 
@@ -177,7 +207,7 @@ def _measure_throughput(metrics: Metrics) -> None:
     metrics.put("throughput.final.steady_per_s", float(steady.mean()))
 
 
-def _measure_late(simulation: "Simulation", metrics: Metrics) -> None:
+def _measure_late(simulation: Ended, metrics: Metrics) -> None:
     if not simulation.late:
         return
     city = simulation.city
@@ -191,7 +221,7 @@ def _measure_late(simulation: "Simulation", metrics: Metrics) -> None:
     metrics.put("sync.recounted.count", recounted)
 
 
-def _tabulate_blocks(simulation: "Simulation") -> dict[str, np.ndarray]:
+def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
     blocks = simulation.city.blocks
     first = np.array(blocks.first_ns)[1:]
     most, half = np.array(blocks.most_ns)[1:], np.array(blocks.half_ns)[1:]
@@ -206,10 +236,10 @@ def _tabulate_blocks(simulation: "Simulation") -> dict[str, np.ndarray]:
     }
 
 
-def _list_faults(simulation: "Simulation") -> tuple[FaultSpan, ...]:
+def _list_faults(simulation: Ended) -> tuple[FaultSpan, ...]:
     spans = []
-    for plan in simulation.faults.planned:
-        end_ns = simulation.kernel.now_ns if plan.end_ns is None else plan.end_ns
+    for plan in simulation.faults:
+        end_ns = simulation.city.kernel.now_ns if plan.end_ns is None else plan.end_ns
         spans.append(FaultSpan(
             label=f"{plan.fault.verb}: {len(plan.peers)} peers",
             start_s=(plan.begin_ns - EPOCH_NS) / 1e9, end_s=(end_ns - EPOCH_NS) / 1e9,
@@ -217,16 +247,16 @@ def _list_faults(simulation: "Simulation") -> tuple[FaultSpan, ...]:
     return tuple(spans)
 
 
-def _list_traffic(simulation: "Simulation") -> tuple[TrafficRow, ...]:
+def _list_traffic(simulation: Ended) -> tuple[TrafficRow, ...]:
     topology = simulation.city.topology
     delivered = simulation.city.network.traffic.compute_delivered()
-    by_role: dict[tuple[Role, Role], list[int]] = {}
-    by_region: dict[tuple[int, int], list[int]] = {}
+    by_role: dict[tuple[Role, Role], tuple[int, int]] = {}
+    by_region: dict[tuple[int, int], tuple[int, int]] = {}
     for (role, region, to_role, to_region), (frames, size) in delivered.items():
-        for table, key in ((by_role, (role, to_role)), (by_region, (region, to_region))):
-            row = table.setdefault(key, [0, 0])  # type: ignore[attr-defined]
-            row[0] += frames
-            row[1] += size
+        before = by_role.get((role, to_role), (0, 0))
+        by_role[role, to_role] = (before[0] + frames, before[1] + size)
+        before = by_region.get((region, to_region), (0, 0))
+        by_region[region, to_region] = (before[0] + frames, before[1] + size)
     rows = [
         TrafficRow(kind="role", source=one.value, target=other.value, frames=frames, bytes=size)
         for (one, other), (frames, size) in by_role.items()

@@ -47,7 +47,8 @@ class Sessions:
     @property
     def was_seen(self) -> Mask:
         """Of which users have the receipt."""
-        return self.columns.state == State.FINAL
+        seen: Mask = self.columns.state == State.FINAL
+        return seen
 
 
 def describe_latencies(
@@ -70,9 +71,9 @@ def describe_latencies(
     metrics.record_many("latency.accepted", columns.accepted_ns[accepted] - intended[accepted])
     metrics.record_many("latency.included", columns.included_ns[slots] - intent)
     metrics.record_latency(intent, columns.final_ns[slots] - intent)
-    metrics.record_many(
-        "latency.final_uncorrected", columns.final_ns[slots] - columns.sent_ns[slots]
-    )
+    # A client that backs off has its next sending planned, and may hear of the last one first.
+    uncorrected = np.maximum(columns.final_ns[slots] - columns.sent_ns[slots], 0)
+    metrics.record_many("latency.final_uncorrected", uncorrected)
     seen = slots[sessions.was_seen[slots]]
     metrics.record_many("latency.receipt", columns.seen_ns[seen] - intended[seen])
     spread = most_ns[heights] > 0
@@ -129,7 +130,7 @@ def _list_slowest(
             columns.intended_ns[slot], columns.accepted_ns[slot], columns.included_ns[slot],
             first_ns[height], columns.final_ns[slot],
         )
-        spans = [max(0.0, float(b - a) / 1e9) for a, b in zip(moments, moments[1:], strict=False)]
+        spans = [max(0.0, float(span) / 1e9) for span in np.diff(moments)]
         found.append(SlowTransaction(
             identity=sessions.name_of(slot),
             intended_s=float(columns.intended_ns[slot] - city.midnight_ns) / 1e9,
@@ -177,12 +178,12 @@ def _compare_with_theory(
     return tuple(rows)
 
 
-def _find_quiet(intended_ns: Rows, opens_ns: int, closes_ns: int) -> np.ndarray:
+def _find_quiet(intended_ns: Rows, opens_ns: int, closes_ns: int) -> Mask:
     bins = 10
     edges = np.linspace(opens_ns, closes_ns, bins + 1)
     counts, _ = np.histogram(intended_ns, edges)
     if not counts.any():
         return np.zeros(len(intended_ns), np.bool_)
     lowest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
-    quiet: np.ndarray = (intended_ns >= edges[lowest]) & (intended_ns < edges[lowest + 1])
+    quiet: Mask = (intended_ns >= edges[lowest]) & (intended_ns < edges[lowest + 1])
     return quiet

@@ -85,14 +85,13 @@ class Traffic:
     counted by the sender's and the receiver's (role, region), see ``compute_delivered``.
     """
 
-    __slots__ = ("_cells", "cell_of", "cells", "delivered_bytes", "delivered_frames", "dropped",
+    __slots__ = ("_cells", "cell_of", "delivered_bytes", "delivered_frames", "dropped",
                  "duplicates", "notices", "row_of", "sent_bytes", "sent_frames", "spared")
 
     def __init__(self, topology: Topology) -> None:
         regions = len(topology.regions)
         roles = list(Role)
         self._cells = [(role, region) for role in roles for region in range(regions)]
-        self.cells = len(self._cells)
         self.cell_of = [roles.index(one.role) * regions + one.region for one in topology.peers]
         self.row_of = [cell * len(self._cells) for cell in self.cell_of]
         self.sent_frames = [0] * len(topology.peers)
@@ -342,10 +341,6 @@ class Network:
         done_ns = now_ns + free_ns - max(taken_from_ns, begin_ns)
         self._downlink_begin_ns[receiver] = min(taken_from_ns, begin_ns)
         self._downlink_free_ns[receiver] = done_ns
-        if size <= PACKET_BYTES:
-            # A packet is through in microseconds, which no event is worth.
-            self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
-            return
         self._kernel.at(done_ns, self._deliver, flight)
 
     def _deliver(self, flight: Flight) -> None:
@@ -363,7 +358,7 @@ class Network:
         self._journal.delivery(now_ns, sender, receiver, tag)
         traffic = self.traffic
         cell_of = traffic.cell_of
-        cell = cell_of[sender] * traffic.cells + cell_of[receiver]
+        cell = traffic.row_of[sender] + cell_of[receiver]
         traffic.delivered_frames[cell] += 1
         traffic.delivered_bytes[cell] += size
         if not self._receivers[receiver].receive(sender, frame) and content is not None:

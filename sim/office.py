@@ -21,6 +21,7 @@ Task: TypeAlias = tuple[int, list[Value]]
 
 WINDOW = 48
 PATIENCE_BLOCKS = 6
+VAIN_STEPS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ Script: TypeAlias = Callable[["Office"], Iterator[Step]]
 class Office:
     """Carries out a script. ``failures`` counts receipts other than "ok" by (step, status).
 
-    ``failed`` is how many transactions of the last finished step failed.
+    A step that fails as a whole may come again by its script; ``is_stuck`` tells that too many
+    steps on end have.
     """
 
     def __init__(self, *, city: City, chief: Identity, script: Script) -> None:
@@ -52,14 +54,20 @@ class Office:
         self._step: Step | None = None
         self._outstanding = 0
         self._has_begun = False
+        self._given = self._failed = 0
+        self._vain_steps = 0
         self.is_done = False
-        self.failed = 0
         self.failures: Counter[tuple[str, str]] = Counter()
 
     @property
     def now_ns(self) -> int:
         """The present."""
         return self._city.kernel.now_ns
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the chain refuses what must come next."""
+        return self._vain_steps >= VAIN_STEPS_MAX
 
     @property
     def step(self) -> str:
@@ -95,10 +103,12 @@ class Office:
                 break
             if not self._has_begun:
                 self._has_begun = True
-                self.failed = 0
+                self._given = self._failed = 0
             self._feed(now_ns)
-            if self._outstanding:
+            if self._outstanding or self.is_stuck:
                 break
+            is_vain = 0 < self._given == self._failed
+            self._vain_steps = self._vain_steps + 1 if is_vain else 0
             self._step = None
         self._desk.upon_tick(now_ns)
 
@@ -114,6 +124,7 @@ class Office:
             if task is None:
                 return
             self._outstanding += 1
+            self._given += 1
             self._desk.give(Job(*task, self._upon_done, now_ns))
 
     def _upon_done(self, status: str, at_ns: int) -> None:
@@ -121,5 +132,5 @@ class Office:
         assert self._step is not None
         self._outstanding -= 1
         if status != OK:
-            self.failed += 1
+            self._failed += 1
             self.failures[(self._step.name, status)] += 1

@@ -33,7 +33,7 @@ class Outcomes:
         self._relays = {key: number for number, key in enumerate(city.genesis.relays)}
 
     def get_items(self, relay: int, height: int) -> list[Item]:
-        """Those of final block ``height``, which ``relay`` has just adopted, that it brought."""
+        """Those of block ``height``, which ``relay`` has just adopted, that it brought."""
         known = self._by_height.get(height)
         if known is None:
             known = self._take_apart(relay, height)
@@ -43,6 +43,7 @@ class Outcomes:
 
     def _take_apart(self, relay: int, height: int) -> dict[int, list[Item]] | None:
         city = self._city
+        assert height > 0
         node = city.get_node(city.topology.config.validators + relay)
         assert node is not None
         if node.chain.height != height:

@@ -33,7 +33,10 @@ class People(Protocol):
     subject: str
     end_ns: int
     goal_ns: int
-    ballots_made: int
+
+    @property
+    def ballots_made(self) -> int:
+        """How many users' transactions this run has made, with all their cryptography."""
 
     @property
     def is_done(self) -> bool:
@@ -42,6 +45,10 @@ class People(Protocol):
     @property
     def is_stuck(self) -> bool:
         """Whether they wait for what will not come."""
+
+    @property
+    def obstacle(self) -> str:
+        """What keeps them from finishing, in a phrase; empty if nothing does."""
 
     def start(self) -> None:
         """Put the first tick on the kernel."""

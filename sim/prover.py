@@ -1,7 +1,7 @@
 """Users check what relays tell them: receipt, Merkle path, header, seals, all for real.
 
-The header and seals of a block are the same for everyone whose transaction is in it, so they are
-checked once per height, and the path of each receipt by itself.
+The header and seals of a block are the same for everyone whose transaction is in it, so they
+are checked once per height, and the path of each receipt by itself.
 """
 
 from node.block import decode_block
@@ -43,6 +43,7 @@ class Prover:
                     f"relay {relay} has no receipt for {transaction_id.hex()[:16]}",
                 )
             verify_path(proven_root, receipts[index], index, tree.count, tree.prove(index))
+        assert transaction_ids, "nobody asks for nothing"
         self.checked += len(transaction_ids)
         return len(transaction_ids)
 

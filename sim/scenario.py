@@ -9,12 +9,14 @@ import importlib.util
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from node.errors import InvalidParams
 from node.params import Params
 from sim.errors import ConfigurationError, ScenarioScriptError
 from sim.faults import Fault, parse_fault
 from sim.thresholds import Threshold
+from sim.times import parse_time_ns
 from sim.topology import PRESETS, TopologyConfig
 from sim.workload import Workload
 
@@ -78,6 +80,16 @@ class Scenario:
             observers=self.peers - validators - relays, preset=self.preset,
         )
 
+    def verify_times(self) -> None:
+        """Raises ConfigurationError unless the run starts, opens and closes in this order."""
+        workload = self.workload
+        starts_ns = parse_time_ns("starts", self.starts)
+        opens_ns = parse_time_ns("opens", workload.opens)
+        if opens_ns < starts_ns:
+            raise ConfigurationError("starts", self.starts, f"before opens={workload.opens}")
+        if parse_time_ns("closes", workload.closes) <= opens_ns:
+            raise ConfigurationError("closes", workload.closes, f"after opens={workload.opens}")
+
     def with_overrides(
         self, *, users: int | None = None, peers: int | None = None, seed: int | None = None,
         engine: str | None = None, settings: dict[str, str] | None = None,
@@ -110,24 +122,34 @@ class Scenario:
         return replace(scenario, faults=scenario.faults + parsed) if parsed else scenario
 
 
-_PARTS = ("workload", "params")
 _FIXED = {"name", "question", "workload", "params", "faults", "late", "thresholds", "engine"}
 
 
 def _set(scenario: Scenario, name: str, text: str) -> Scenario:
-    own = [item.name for item in fields(scenario) if item.name not in _FIXED]
+    own = _list_settings(scenario)
     if name in own:
-        return replace(scenario, **{name: _parse(name, text, getattr(scenario, name))})
-    known = list(own)
-    for part_name in _PARTS:
-        part = getattr(scenario, part_name)
-        names = [item.name for item in fields(part) if item.name not in _FIXED]
-        if name in names:
-            changed = replace(part, **{name: _parse(name, text, getattr(part, name))})
-            return replace(scenario, **{part_name: changed})
-        known += names
+        return _replace(scenario, name, text)
+    workload, params = scenario.workload, scenario.params
+    if name in _list_settings(workload):
+        return replace(scenario, workload=_replace(workload, name, text))
+    if name in _list_settings(params):
+        return replace(scenario, params=_replace(params, name, text))
+    known = own + _list_settings(workload) + _list_settings(params)
     near = difflib.get_close_matches(name, known, 3) or sorted(known)
     raise ConfigurationError("--set", name, f"known settings: {', '.join(near)}")
+
+
+def _list_settings(part: Scenario | Workload | Params) -> list[str]:
+    return [item.name for item in fields(part) if item.name not in _FIXED]
+
+
+Part = TypeVar("Part", Scenario, Workload, Params)
+
+
+def _replace(part: Part, name: str, text: str) -> Part:
+    now: object = getattr(part, name)
+    changed: dict[str, int | float | str] = {name: _parse(name, text, now)}
+    return replace(part, **changed)  # type: ignore[arg-type]  # the field's own type
 
 
 def _parse(name: str, text: str, now: object) -> int | float | str:
@@ -180,6 +202,6 @@ def _execute(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except ConfigurationError:
         raise
-    except Exception as error:  # noqa: BLE001 - a user's file may raise anything
+    except Exception as error:
         raise ScenarioScriptError(str(path), error) from error
     return module

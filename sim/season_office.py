@@ -20,6 +20,7 @@ from node.services.fairs.records import (
     LISTING,
     OPEN,
     POOLS,
+    PREPARING,
 )
 from sim.applicants import Applicants
 from sim.office import Office, Script, Step, Task
@@ -61,8 +62,7 @@ def make_season_script(
 
 def _read_phase(office: Office, season: int) -> int:
     standing = fairs.get_season(office.read_records(), season)
-    assert standing is not None
-    return standing.phase
+    return PREPARING if standing is None else standing.phase
 
 
 def _make_sites(applicants: Applicants) -> Iterator[Task]:

@@ -53,7 +53,7 @@ class SharedWork(Work):
     __slots__ = ("_boxes", "_memos", "_signatures", "computed")
 
     def __init__(self) -> None:
-        self._memos: dict[Callable[..., object], _Memo] = {}
+        self._memos: dict[object, _Memo] = {}
         self._signatures = _Memo(REMEMBERED_SIGNATURES)
         self._boxes: dict[bytes, bytes | None] = {}
         self.computed = 0

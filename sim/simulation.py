@@ -1,7 +1,7 @@
 """The composition root: builds a city for a scenario, runs it, and gathers the result.
 
-It knows everyone and decides nothing: what happens is said by the scenario, the city, the people
-and the faults, and whether it was right by the judges.
+It knows everyone and decides nothing: what happens is said by the scenario, the city, the
+people and the faults, and whether it was right by the judges.
 """
 
 import gc
@@ -18,7 +18,7 @@ from sim.clocks import ClockConfig
 from sim.costs import load_costs
 from sim.errors import ConfigurationError, InvariantBroken
 from sim.faults import FaultSchedule
-from sim.gather import gather_result
+from sim.gather import Ended, gather_result
 from sim.identities import derive_identities, derive_identity, make_genesis
 from sim.journal import Journal
 from sim.kernel import EPOCH_NS, Kernel
@@ -46,6 +46,7 @@ class Simulation:
     """
 
     def __init__(self, scenario: Scenario, *, workers: int = 0, share: bool = True) -> None:
+        scenario.verify_times()
         self.scenario = scenario
         self.workers = workers
         streams = Streams(scenario.seed)
@@ -83,6 +84,7 @@ class Simulation:
 
         A KeyboardInterrupt from ``progress`` stops the run; its result is marked as partial.
         """
+        assert self.kernel.events == 0, "a simulation runs once"
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         floor = measure_crypto_floor(time.process_time_ns)
         gc.collect()
@@ -101,8 +103,14 @@ class Simulation:
             gc.unfreeze()
         self.broken = self.broken or self.city.broken
         self.city.blocks.finish()
+        ended = Ended(
+            scenario=self.scenario, city=self.city, people=self.people, start_ns=self.start_ns,
+            faults=self.faults.planned, late=self.late, caught_up_ns=self.caught_up_ns,
+            stopped=self.stopped, converged=self.converged, broken=self.broken,
+            workers=self.workers, cores=len(os.sched_getaffinity(0)),
+        )
         return gather_result(
-            self, floor=floor, wall_s=time.perf_counter() - began_s,
+            ended, floor=floor, wall_s=time.perf_counter() - began_s,
             main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
         )
 
@@ -159,9 +167,10 @@ class Simulation:
         height = self.city.blocks.height
         for index in self.late:
             node = self.city.get_node(index)
-            if index not in self.caught_up_ns and node is not None:
-                if node.chain.height >= height - 1:
-                    self.caught_up_ns[index] = self.kernel.now_ns
+            if index in self.caught_up_ns or node is None:
+                continue
+            if node.chain.height >= height - 1:
+                self.caught_up_ns[index] = self.kernel.now_ns
 
 
 def measure_peak_mb() -> float:
@@ -169,8 +178,3 @@ def measure_peak_mb() -> float:
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return (own + children) / 1_024
-
-
-def count_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))

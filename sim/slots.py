@@ -4,9 +4,14 @@ Slots 0 to users - 1 are the rows' first transactions; those behind them are sec
 rows in ``again``, in their order. (Electorate has the same arrangement for ballots.)
 """
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.electorate import Mask, Rows, mix64
+
+Floats: TypeAlias = NDArray[np.float64]
 
 UNIT_BITS = 53
 
@@ -42,14 +47,14 @@ class Slots:
         return slots
 
 
-def draw_units(key: int, numbers: Rows) -> np.ndarray:
+def draw_units(key: int, numbers: Rows) -> Floats:
     """A number in [0, 1) for each number, by a keyed hash: the same in every process."""
-    units: np.ndarray = (mix64(key, numbers) >> np.uint64(64 - UNIT_BITS)) / 2.0**UNIT_BITS
+    units: Floats = (mix64(key, numbers) >> np.uint64(64 - UNIT_BITS)) / 2.0**UNIT_BITS
     assert not len(units) or float(units.max()) < 1
     return units
 
 
-def draw_among(key: int, numbers: Rows, weights: np.ndarray) -> Rows:
+def draw_among(key: int, numbers: Rows, weights: Floats) -> Rows:
     """An index into ``weights`` for each number, as likely as its weight."""
     edges = np.cumsum(weights) / weights.sum()
     chosen: Rows = np.searchsorted(edges, draw_units(key, numbers), side="right")

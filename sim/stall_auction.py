@@ -1,4 +1,6 @@
-"""The stalls' auction as people live it: bidders, the office, and the judge with its own book."""
+"""The stalls' auction as people live it: bidders, the office, and the judge's own book."""
+
+from functools import partial
 
 import numpy as np
 
@@ -204,9 +206,9 @@ def list_lots(bidders: Bidders, city: City) -> list[tuple[bytes, Condition]]:
         auction = SEALED if sealed else ASCENDING
         lot = number if sealed else number - rules.sealed_lots
         said = auctions.get_lot(records, auction, lot)
-        wanted.append((
-            auctions.make_lot_key(auction, lot),
-            lambda record, said=said: said
-            == (None if record is None else auctions.unpack_lot(record)),
-        ))
+        wanted.append((auctions.make_lot_key(auction, lot), partial(_says, said)))
     return wanted
+
+
+def _says(said: auctions.Lot | None, record: bytes | None) -> bool:
+    return said == (None if record is None else auctions.unpack_lot(record))

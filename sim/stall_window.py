@@ -1,5 +1,7 @@
 """The fairs' window as people live it: applicants, the office, and the judge of the season."""
 
+from functools import partial
+
 import numpy as np
 
 from node.crypto import Identity
@@ -102,13 +104,12 @@ def judge_season(
     chosen = list(audit.places.items())
     chosen = chosen[:: max(1, len(chosen) // PROOFS_MAX)]
     wanted = [
-        (
-            fairs.make_place_key(rules.season, *place),
-            lambda record, holder=holder: record is not None
-            and fairs.unpack_holder(record) == holder,
-        )
+        (fairs.make_place_key(rules.season, *place), partial(_says, holder))
         for place, holder in chosen
     ]
     nowhere = fairs.make_place_key(rules.season, rules.sites, 0, 0)
-    proofs = judge_proofs(city, [*wanted, (nowhere, lambda record: record is None)])
-    return (*audit.describe(), proofs)
+    return (*audit.describe(), judge_proofs(city, [*wanted, (nowhere, partial(_says, None))]))
+
+
+def _says(holder: fairs.Holder | None, record: bytes | None) -> bool:
+    return holder == (None if record is None else fairs.unpack_holder(record))

@@ -1,6 +1,6 @@
 """What the city's people do in a scenario: the parameters of an election, a window, an auction.
 
-Figures are those of the real systems (see scenarios/data/README.md); ratios are shares of users.
+Figures are those of the real systems (scenarios/data/README.md); ratios are shares of users.
 """
 
 from dataclasses import dataclass

@@ -261,8 +261,8 @@ class Height:
         try:
             # Besu stalled on proposals that their own maker had not checked (#6732).
             verify_block(seat, now, block)
-        except InvalidMessage as error:
-            return [Emit(InputRefused(UNKNOWN_PEER, "ignore", f"own proposal: {error.detail}"))]
+        except InvalidMessage:
+            return [Emit(InputRefused(UNKNOWN_PEER, "ignore", "own proposal"))]
         signed = compute_proposal_message(
             seat.chain_id, seat.height, number, block.header.digest
         )
