@@ -105,7 +105,7 @@ class Chain:
         """
         if block.header.parent != self.head.digest:
             raise InvalidBlock("parent", self.head.digest.hex(), block.header.parent.hex())
-        return work.once(_plan, encoded, encoded, block, self, work)
+        return work.once(plan_step, encoded, encoded, block, self, work)
 
     def verify_place(self, block: Block) -> None:
         """Raises InvalidBlock unless the header may follow the head."""
@@ -157,7 +157,8 @@ class Chain:
         self._ready = None
 
 
-def _plan(encoded: bytes, block: Block, chain: Chain, work: Work) -> Step:
+def plan_step(encoded: bytes, block: Block, chain: Chain, work: Work) -> Step:
+    """As ``Chain.plan_step``, once the block's parent is known to be the head."""
     chain.verify_place(block)
     checked = check_seals(encoded, block, work)
     output = chain.verify_next(block, work)
@@ -170,7 +171,7 @@ def verify_content(
     """Executes the block's bundles and holds the header to the roots. Raises InvalidBlock."""
     header = block.header
     try:
-        bundles = _decode_each(block.bundles, genesis, work)
+        bundles = decode_each(block.bundles, genesis, work)
         for bundle in bundles:
             work.once(
                 verify_bundle, bundle.digest + bundle.signature, bundle, genesis, chain_id, work
@@ -210,10 +211,11 @@ def decode_bundles(
 
     The root is that of a verified block: it names them all.
     """
-    return work.once(_decode_each, bundles_root, encodings, genesis, work)
+    return work.once(decode_each, bundles_root, encodings, genesis, work)
 
 
-def _decode_each(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
+def decode_each(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
+    """Decoded bundles in order; raises InvalidMessage for a malformed one."""
     return [
         work.once(decode_bundle, encoded, encoded, genesis.params) for encoded in encodings
     ]

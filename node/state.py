@@ -1,16 +1,14 @@
 """The chain's state: an immutable map of records under one root, cheap to change by a block.
 
-A tree over the first 18 bits of SHA-256 of the key: a root of 64 children, three levels of 16,
-and 262,144 buckets, each with its records in order. A block copies the buckets and path nodes
-that it touches, each once, and shares all others with the snapshot before it, so that a
-thousand peers and their recent heights hold one copy of a record. The root is wide because a
-block pays for it once: with 16 children a bucket would hold four times as many records, whose
-copying is what a change of a large state waits for.
+A tree of radix 16 and depth 4 over the first 16 bits of SHA-256 of the key: 65,536 buckets,
+each with its records in order. A block copies the buckets and path nodes that it touches, each
+once, and shares all others with the snapshot before it, so that a thousand peers and their
+recent heights hold one copy of a record.
 
 Record = size of the key (2 bytes), key, value; leaf = H(record); bucket = H(its leaves in the
-order of their records); node = H(its children); what is empty is EMPTY_ROOT at every level.
+order of their records); node = H(its 16 children); what is empty is EMPTY_ROOT at every level.
 The root depends on the records alone, never on the order in which they came. Whoever grinds
-keys into one bucket pays 262,144 hashes for each and makes that bucket longer, no other.
+keys into one bucket pays 65,536 hashes for each and makes that bucket longer, no other.
 """
 
 from bisect import bisect_left
@@ -25,16 +23,17 @@ from node.types import DIGEST_BYTES, Digest
 EMPTY_ROOT: Final[Digest] = bytes(DIGEST_BYTES)
 PROOF_BYTES_MAX: Final = 1 << 22
 
-# of each level: where its bits end in the first three bytes of the digest, and its children
-_LEVELS: Final = ((18, 64), (14, 16), (10, 16), (6, 16))
-_DEPTH: Final = len(_LEVELS)
+_DEPTH: Final = 4
+_WIDTH: Final = 16
 _SIZE_BYTES: Final = 2
 _RECORD: Final = b"veche/record\0"
 _BUCKET: Final = b"veche/bucket\0"
 _NODE: Final = b"veche/node\0"
+_NO_CHILDREN: Final = EMPTY_ROOT * _WIDTH
+_SIBLINGS_BYTES: Final = DIGEST_BYTES * (_WIDTH - 1)
 
-_Change: TypeAlias = tuple[int, bytes, bytes | None]
-"""Place of the key, its size and itself, new record: where to go, to find, to put."""
+_Change: TypeAlias = tuple[Digest, bytes, bytes | None]
+"""Digest of the key, its size and itself, new record: where to go, to find, to put."""
 
 
 class _Bucket:
@@ -53,12 +52,12 @@ class _Bucket:
 
 
 class _Node:
-    """Subtrees and their digests side by side; a bucket stands only below the last level."""
+    """16 subtrees, their digests side by side; a bucket stands only below the last level."""
 
     __slots__ = ("children", "digest", "digests")
 
     def __init__(self, children: "list[_Node | _Bucket | None]", digests: bytes) -> None:
-        assert len(digests) == DIGEST_BYTES * len(children)
+        assert len(digests) == len(_NO_CHILDREN)
         self.children = children
         self.digests = digests
         self.digest: Digest = sha256(_NODE + digests).digest()
@@ -80,12 +79,13 @@ class State:
 
     def get(self, key: bytes) -> bytes | None:
         """The record under ``key``, or None."""
-        place = _compute_place(key)
+        place = sha256(key).digest()
+        high, low = place[0], place[1]
         found: _Node | _Bucket | None = self._tree
-        for shift, width in _LEVELS:
+        for nibble in (high >> 4, high & 15, low >> 4, low & 15):
             if found is None:
                 return None
-            found = found.children[place >> shift & width - 1]  # type: ignore[union-attr]
+            found = found.children[nibble]  # type: ignore[union-attr]  # buckets lie below
         if found is None:
             return None
         assert isinstance(found, _Bucket)
@@ -104,7 +104,7 @@ class State:
         for key, value in changes.items():
             head = len(key).to_bytes(_SIZE_BYTES, "big") + key
             record = None if value is None else head + value
-            entries.append((_compute_place(key), head, record))
+            entries.append((sha256(key).digest(), head, record))
         return State(_change_node(self._tree, 0, entries))
 
     def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -125,15 +125,13 @@ class State:
         """
         siblings: list[Value] = []
         found: _Node | _Bucket | None = self._tree
-        place = _compute_place(key)
-        for shift, width in _LEVELS:
+        for nibble in _compute_path(key):
             if found is None:
                 break
             assert isinstance(found, _Node)
-            branch = place >> shift & width - 1
-            at = DIGEST_BYTES * branch
+            at = DIGEST_BYTES * nibble
             siblings.append(found.digests[:at] + found.digests[at + DIGEST_BYTES :])
-            found = found.children[branch]
+            found = found.children[nibble]
         if found is None:
             return encode([siblings, b"", 0, []])
         assert isinstance(found, _Bucket)
@@ -149,8 +147,9 @@ class State:
 EMPTY_STATE: Final = State(None)
 
 
-def _compute_place(key: bytes) -> int:
-    return int.from_bytes(sha256(key).digest()[:3], "big")
+def _compute_path(key: bytes) -> tuple[int, int, int, int]:
+    high, low = sha256(key).digest()[:2]
+    return high >> 4, high & 15, low >> 4, low & 15
 
 
 def _list_records(bucket: _Bucket, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -163,12 +162,11 @@ def _list_records(bucket: _Bucket, prefix: bytes) -> Iterator[tuple[bytes, bytes
 
 def _change_node(node: _Node | None, level: int, entries: list[_Change]) -> _Node | None:
     assert entries
-    shift, width = _LEVELS[level]
     children: list[_Node | _Bucket | None]
-    children = [None] * width if node is None else node.children.copy()
-    digests = EMPTY_ROOT * width if node is None else node.digests
-    for branch, group in _group(entries, shift, width - 1):
-        child = children[branch]
+    children = [None] * _WIDTH if node is None else node.children.copy()
+    digests = _NO_CHILDREN if node is None else node.digests
+    for nibble, group in _group(level, entries):
+        child = children[nibble]
         changed: _Node | _Bucket | None
         if level == _DEPTH - 1:
             assert not isinstance(child, _Node)
@@ -176,25 +174,24 @@ def _change_node(node: _Node | None, level: int, entries: list[_Change]) -> _Nod
         else:
             assert not isinstance(child, _Bucket)
             changed = _change_node(child, level + 1, group)
-        children[branch] = changed
-        at = DIGEST_BYTES * branch
+        children[nibble] = changed
+        at = DIGEST_BYTES * nibble
         digest = EMPTY_ROOT if changed is None else changed.digest
         digests = digests[:at] + digest + digests[at + DIGEST_BYTES :]
-    return _Node(children, digests) if any(children) else None
+    return None if digests == _NO_CHILDREN else _Node(children, digests)
 
 
-def _group(
-    entries: list[_Change], shift: int, mask: int
-) -> Iterable[tuple[int, list[_Change]]]:
+def _group(level: int, entries: list[_Change]) -> Iterable[tuple[int, list[_Change]]]:
+    byte, shift = level >> 1, 0 if level & 1 else 4
     if len(entries) == 1:  # three of four calls in a large state
-        return ((entries[0][0] >> shift & mask, entries),)
+        return ((entries[0][0][byte] >> shift & 15, entries),)
     groups: dict[int, list[_Change]] = {}
     for entry in entries:
-        branch = entry[0] >> shift & mask
-        if branch in groups:
-            groups[branch].append(entry)
+        nibble = entry[0][byte] >> shift & 15
+        if nibble in groups:
+            groups[nibble].append(entry)
         else:
-            groups[branch] = [entry]
+            groups[nibble] = [entry]
     return groups.items()
 
 
@@ -234,9 +231,8 @@ def verify_record(root: Digest, key: bytes, value: bytes | None, proof: bytes) -
     elif records != [head + value]:
         raise InvalidProof("state: another record")
     found = sha256(_BUCKET + leaves).digest() if leaves else EMPTY_ROOT
-    place = _compute_place(key)
-    for (shift, width), others in reversed(list(zip(_LEVELS, siblings, strict=False))):
-        begin = DIGEST_BYTES * (place >> shift & width - 1)
+    for nibble, others in reversed(list(zip(_compute_path(key), siblings, strict=False))):
+        begin = DIGEST_BYTES * nibble
         found = sha256(_NODE + others[:begin] + found + others[begin:]).digest()
     if found != root:
         raise InvalidProof("state: another root")
@@ -273,8 +269,7 @@ def _decode_proof(proof: bytes) -> tuple[list[bytes], bytes, int, list[bytes]]:
     records = [item for item in items if type(item) is bytes]
     if len(siblings) != len(levels) or len(records) != len(items) or type(at) is not int:
         raise InvalidProof("state: siblings or records of the wrong type")
-    sizes = [DIGEST_BYTES * (width - 1) for _, width in _LEVELS[: len(levels)]]
-    if len(leaves) % DIGEST_BYTES or [len(others) for others in siblings] != sizes:
+    if len(leaves) % DIGEST_BYTES or any(len(x) != _SIBLINGS_BYTES for x in siblings):
         raise InvalidProof("state: siblings or leaves of the wrong size")
     if not 0 <= at <= len(leaves) // DIGEST_BYTES:
         raise InvalidProof("state: place outside of the bucket")

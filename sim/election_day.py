@@ -131,11 +131,12 @@ class ElectionDay:
     def _tick(self, _: None) -> None:
         kernel = self._city.kernel
         now_ns = kernel.now_ns
-        self.voters.upon_tick(now_ns)
-        self.registrar.upon_tick(now_ns, self._tick_ns)
+        # Before voters send what belongs to this tick: what is pending now was sent before now.
         # Thirteen ticks share no factor with a block interval: samples see all its phases.
         if now_ns // self._tick_ns % SAMPLE_TICKS == 0:
             self.samples.append((now_ns, self.voters.backlog, self.voters.door.waiting))
+        self.voters.upon_tick(now_ns)
+        self.registrar.upon_tick(now_ns, self._tick_ns)
         if not self.is_done:
             kernel.at(now_ns + self._tick_ns, self._tick, None)
 

@@ -7,14 +7,19 @@ alone. A run with ``Work`` in place of ``SharedWork`` has the same digest.
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from node.block import decode_block
+from node.chain import decode_each, plan_step, verify_content
 from node.crypto import is_signature_valid, open_box
 from node.errors import NodeError
+from node.execution import execute_bundles
 from node.work import Work
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 REMEMBERED_PER_FUNCTION = 1_024
+REMEMBERED_BLOCKS = 48
+REMEMBERED_COPIES = 160
 REMEMBERED_SIGNATURES = 65_536
 
 
@@ -53,7 +58,15 @@ class SharedWork(Work):
     __slots__ = ("_boxes", "_memos", "_signatures", "computed")
 
     def __init__(self) -> None:
-        self._memos: dict[object, _Memo] = {}
+        # A result that holds a block or a snapshot is worth a megabyte, and a height is planned
+        # once for each set of seals that goes round.
+        self._memos: dict[object, _Memo] = {
+            plan_step: _Memo(REMEMBERED_COPIES),
+            decode_block: _Memo(REMEMBERED_BLOCKS),
+            decode_each: _Memo(REMEMBERED_BLOCKS),
+            execute_bundles: _Memo(REMEMBERED_BLOCKS),
+            verify_content: _Memo(REMEMBERED_BLOCKS),
+        }
         self._signatures = _Memo(REMEMBERED_SIGNATURES)
         self._boxes: dict[bytes, bytes | None] = {}
         self.computed = 0

@@ -93,6 +93,8 @@ def test_bytes_are_bounded_in_total_and_by_relay():
     size = len(make_sample_bundle("a").encoded)
     pool = fill("a", "b", params=replace(PARAMS, mempool_bytes_max=3 * size - 1))
     refuse(pool, make_sample_bundle("c"), Ignore("pool full"))
+    pool = fill("a", "b", "c", params=replace(PARAMS, mempool_bytes_max=3 * size))
+    refuse(pool, make_sample_bundle("d"), Ignore("pool full"))
     pool = fill("a", "b", params=replace(PARAMS, mempool_relay_bytes_max=2 * size - 1))
     refuse(pool, make_sample_bundle("a", 1), Ignore("relay full"))
     assert pool.add(make_sample_bundle("c")) == Accept()

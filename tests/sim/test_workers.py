@@ -1,0 +1,59 @@
+"""Crews: whoever answers, and however much waits, the answers are the same."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from sim.applicants import Applicants, SeasonRules, get_application_factory
+from sim.signing import ROWS_PER_REQUEST, SignedStore, pack_request, unpack_request
+from sim.workers import InlineCrew, WorkerCrew
+from tests.sim.fake_city import check_signature
+
+
+def make_echo(times):
+    return lambda request: request * times
+
+
+def test_a_request_reads_as_it_was_written():
+    slots, amounts = np.array([3, 1, 2]), np.array([10, 0, 2**50])
+    operation, found, sums = unpack_request(pack_request(1, slots, amounts))
+    assert (operation, found.tolist(), sums.tolist()) == (1, [3, 1, 2], [10, 0, 2**50])
+    assert unpack_request(pack_request(0, slots))[2].tolist() == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_workers_and_crew_do_not_wait_for_each_other():
+    # Far more than a pipe holds, in both directions, before anything is taken.
+    requests = [bytes([index]) * 20_000 for index in range(120)]
+    inline = InlineCrew(partial(make_echo, 3))
+    with WorkerCrew(partial(make_echo, 3), 2) as crew:
+        for index, request in enumerate(requests):
+            crew.ask(index, request)
+            inline.ask(index, request)
+        for index in range(len(requests)):
+            assert crew.get(index) == inline.get(index)
+
+
+def test_a_store_gives_real_signed_transactions_and_forgets_the_released():
+    rules = SeasonRules(
+        seed=1, users=ROWS_PER_REQUEST + 50, chain_id=b"testcity", sites=5, periods=4,
+        places=50,
+    )
+    applicants = Applicants(rules)
+    store = SignedStore(
+        InlineCrew(get_application_factory(rules)), rules.users, applicants.slots.rows_of
+    )
+    store.ask(np.arange(ROWS_PER_REQUEST + 10))
+    second = applicants.slots.users
+    store.ask(np.array([second]))
+    assert store.made == ROWS_PER_REQUEST + 11
+    for slot in (0, ROWS_PER_REQUEST + 9, second):
+        made = store.get(slot)
+        assert check_signature(made.transaction)
+        assert made.transaction.endswith(made.signature)
+    first = int(applicants.slots.again[0])
+    assert store.get(second).key == store.get(first).key == store.keys[first].tobytes()
+    store.release(np.array([0]))
+    with pytest.raises(AssertionError, match="nobody asked"):
+        store.get(0)
