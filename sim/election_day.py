@@ -4,7 +4,7 @@ import numpy as np
 
 from node.crypto import Identity
 from sim.auditor import audit_election
-from sim.ballots import BallotStore, ChunkSource, InlineSource
+from sim.ballots import BallotStore, ChunkSource, FloorCosts, InlineSource
 from sim.city import City
 from sim.electorate import BallotRules, Electorate
 from sim.identities import derive_identity
@@ -88,11 +88,6 @@ class ElectionDay:
         self.samples: list[tuple[int, int, int]] = []
 
     @property
-    def ballots_made(self) -> int:
-        """How many ballots' cryptography this run has computed."""
-        return int(self.voters.counts["asked"])
-
-    @property
     def is_done(self) -> bool:
         """Whether the result is in the chain and no voter waits."""
         return self.registrar.is_done and self.voters.is_done
@@ -110,6 +105,10 @@ class ElectionDay:
         if self.registrar.stage == Stage.SHARES:
             return "too few holders published their share of the key: the votes stay sealed"
         return f"the office cannot go on from stage {self.registrar.stage.name.lower()}"
+
+    def compute_floor_ns(self, floor: FloorCosts) -> float:
+        """Each ballot that was asked for: key pair, box, signature, check, opening."""
+        return int(self.voters.counts["asked"]) * floor.ballot_ns
 
     def start(self) -> None:
         """Put the first tick on the kernel."""

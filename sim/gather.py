@@ -80,7 +80,7 @@ def gather_result(
         series=metrics.build_series(), blocks=_tabulate_blocks(simulation),
         histograms=metrics.histograms, faults=_list_faults(simulation),
         stages=findings.stages, slowest=findings.slowest, traffic=_list_traffic(simulation),
-        theory=findings.theory, invariants=invariants,
+        theory=findings.theory, invariants=invariants, journal=simulation.city.journal,
     )
 
 
@@ -184,7 +184,7 @@ def _measure_engine(
     metrics.put("workers.count", simulation.workers)
     validators = city.topology.config.validators
     sealed = blocks * (1 + 2 * validators)
-    floor_ns = simulation.people.ballots_made * floor.ballot_ns
+    floor_ns = simulation.people.compute_floor_ns(floor)
     floor_ns += sealed * (floor.sign_ns + floor.check_ns)
     assert floor_ns > 0
     floor_s = floor_ns / 1e9 / simulation.cores

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from sim.ballots import FloorCosts
 from sim.metrics import Metrics
 from sim.result import InvariantOutcome, SlowTransaction, Stage, TheoryRow
 
@@ -34,9 +35,8 @@ class People(Protocol):
     end_ns: int
     goal_ns: int
 
-    @property
-    def ballots_made(self) -> int:
-        """How many users' transactions this run has made, with all their cryptography."""
+    def compute_floor_ns(self, floor: FloorCosts) -> float:
+        """What the cryptography of the users' transactions costs on one core, bare."""
 
     @property
     def is_done(self) -> bool:

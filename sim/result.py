@@ -27,6 +27,7 @@ from sim.histogram import (
     pack_histograms,
     unpack_histograms,
 )
+from sim.journal import Journal
 from sim.registry import get_metric
 from sim.thresholds import Threshold, ThresholdOutcome
 
@@ -181,6 +182,7 @@ class RunResult:
     traffic: tuple[TrafficRow, ...] = ()
     theory: tuple[TheoryRow, ...] = ()
     invariants: tuple[InvariantOutcome, ...] = ()
+    journal: Journal | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
@@ -220,7 +222,7 @@ class RunResult:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the four files into a new or empty folder.
+        """Write the four files, and the journal if it is there, into a new or empty folder.
 
         Raises ConfigurationError if the folder already holds something or cannot be written.
         """
@@ -233,6 +235,8 @@ class RunResult:
             blocks = {f"blocks.{name}": column for name, column in self.blocks.items()}
             _write_arrays(folder / "series.npz", {**self.series, **blocks})
             _write_arrays(folder / "histograms.npz", pack_histograms(self.histograms))
+            if self.journal is not None:
+                self.journal.save(folder / "journal.npz")
         except OSError as error:
             raise _unwritable(folder, error) from error
 

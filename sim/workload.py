@@ -64,7 +64,7 @@ class StallWindow:
 
     def __post_init__(self) -> None:
         _require("sites", self.sites, 1, 1_000)
-        _require("periods", self.periods, 1, 52)
+        _require("periods", self.periods, 1, 32)
         _require("places", self.places, 1, 100_000)
         _require("reads_per_user", self.reads_per_user, 0, 1_000_000)
 
