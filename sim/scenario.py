@@ -203,5 +203,5 @@ def _execute(path: Path) -> ModuleType:
     except ConfigurationError:
         raise
     except Exception as error:
-        raise ScenarioScriptError(str(path), error) from error
+        raise ScenarioScriptError(str(path.absolute()), error) from error
     return module

@@ -164,6 +164,7 @@ def test_each_failure_says_which_step_failed():
         (3, lambda records: [b"other"], "record outside of its bucket"),
         (3, lambda records: [], "another record"),
         (0, lambda levels: levels[::-1], "another root"),
+        (0, lambda levels: [*levels[:3], b"x" + levels[3][1:]], "another root"),
         (1, lambda leaves: leaves + bytes(32), "another root"),
     ):
         assert refuse(root, key, b"one", tamper(proof, place, change)) == f"state: {reason}"
