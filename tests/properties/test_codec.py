@@ -35,7 +35,7 @@ def decode_plainly(data):
     """The value, or None for a refusal, wrapped in a tuple to tell nil from that."""
     try:
         value = msgpack.unpackb(data, raw=False, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException, RecursionError):
+    except (ValueError, TypeError, msgpack.UnpackException):  # TypeError: a list as a key
         return None
     if not is_in_subset(value) or encode(value) != data:
         return None
