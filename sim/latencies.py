@@ -148,7 +148,8 @@ def _compare_with_theory(
     columns, subject = sessions.columns, sessions.subject
     opens_ns, closes_ns = sessions.opens_ns, sessions.closes_ns
     rows = []
-    sent_ns, final_ns = columns.sent_ns[slots], columns.final_ns[slots]
+    # The backlog holds a transaction from its first sending on, whatever is sent again.
+    sent_ns, final_ns = columns.intended_ns[slots], columns.final_ns[slots]
     within = [level for at_ns, level, _ in sessions.samples if opens_ns <= at_ns < closes_ns]
     if within and len(slots):
         in_system = float(np.mean(within))
