@@ -1,4 +1,4 @@
-# make run: set up and run the main job. make test: set up and test. Both are quick when nothing changed.
+# make run: set up and run the main job. make test: set up and test. make setup: only set up.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # two by default: the suite is meant for two cores
 TEST_PROCESSES ?= 2
 
-.PHONY: run test lint clean
+.PHONY: setup run test lint clean
+
+setup: $(VENV)/.installed
 
 run: $(VENV)/.installed
 	$(BIN)/veche run election-day

@@ -89,7 +89,8 @@ def run(
             error.add_note(line)
             raise
         result = finish(result, folder, line)
-    screen.after(result, folder)
+    with tolerate_closed_pipe():
+        screen.after(result, folder)
     return int(result.exit_code)
 
 
@@ -206,19 +207,32 @@ def finish(result: "RunResult", folder: Path, line: str) -> "RunResult":
 
 
 @contextmanager
+def tolerate_closed_pipe() -> Iterator[None]:
+    """Whoever reads us may have seen enough: what the run had to save is saved."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich ends the process for a closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
 def catch_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; the run then stops where its state is whole."""
+    """Whether Ctrl-C was pressed, or SIGTERM came; the run stops where its state is whole."""
     pressed = []
 
     def remember(_number: int, _frame: FrameType | None) -> None:
         pressed.append(True)
+        click.echo("stopping, saving what there is; press again to discard it", err=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {number: signal.signal(number, remember)
+              for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(pressed)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Screen:
@@ -233,14 +247,11 @@ class Screen:
     def before(self, scenario: "Scenario") -> None:
         """The configuration."""
         from reports.terminal import print_configuration
-        from reports.wording import format_clock
 
         if self._quiet:
             return
         parts = scenario.build_topology_config()
-        faults = ", ".join(
-            f"{fault.verb} at {format_clock(fault.at_ns / 1e9)}" for fault in scenario.faults
-        )
+        faults = "; ".join(map(str, scenario.faults))
         print_configuration(self._out, (
             ("scenario", f"{scenario.name}: {scenario.question}"),
             ("users", f"{scenario.users:,}"),
@@ -249,6 +260,7 @@ class Screen:
             ("engine", scenario.params.engine),
             ("blocks", f"every {scenario.params.block_interval_ns / 1e9:g} s"),
             ("seed", str(scenario.seed)),
+            ("day", f"{scenario.workload.opens} to {scenario.workload.closes}"),
             ("faults", faults or "none"),
         ))
 

@@ -123,6 +123,7 @@ class City:
         )
         peer.restart(node)
         self.up += 1
+        assert self.up <= len(self.peers)
         self.blocks.set_peers(self.up)
         peer.tell(Started())
         for other in self.topology.neighbours[index]:
@@ -141,6 +142,7 @@ class City:
         if keep_disk:
             self._chains[peer] = node.chain.copy()
         self.up -= 1
+        assert self.up >= 0
         self.blocks.set_peers(max(1, self.up))
         for other in self.topology.neighbours[peer]:
             self._unlink(peer, other)

@@ -171,8 +171,10 @@ class ElectionDay:
         metrics.put("included.count", int((columns.included_ns > 0).sum()))
         metrics.put("final.count", int(final.sum()))
         metrics.put("final.ratio", float(final.sum() / max(1, accepted.sum())))
-        never = int((accepted & ~final & (columns.state < State.LATE)).sum())
-        metrics.put("lost.count", audit.lost + never)
+        # While voters still wait, what is not final is on its way.
+        never = accepted & ~final & (columns.state < State.LATE)
+        never &= voters.is_done
+        metrics.put("lost.count", audit.lost + int(never.sum()))
         metrics.put("double.count", audit.doubled)
         metrics.put("refused.count", sum(voters.refusals.values()))
         metrics.put("auditor.mismatch.count", audit.mismatches)

@@ -83,6 +83,14 @@ class Selection:
     indices: tuple[int, ...] = ()
     region: str = ""
 
+    def __str__(self) -> str:
+        """As the command line would say it."""
+        if self.indices:
+            return "peers=" + ",".join(map(str, self.indices))
+        word = "peers" if self.role is None else f"{self.role.value}s"
+        region = f" region={self.region}" if self.region else ""
+        return f"{word}={self.amount}{region}"
+
     def resolve(self, topology: Topology, generator: np.random.Generator) -> tuple[int, ...]:
         """Draw the peers, in ascending order; ConfigurationError if there are not so many."""
         if self.indices:
@@ -130,6 +138,12 @@ class Fault:
     for_ns: int = 0
     who: Selection
     since_start: bool = False
+
+    def __str__(self) -> str:
+        """As the command line would say it, without the verb's own options."""
+        sign = "+" if self.since_start else ""
+        lasts = f" for={self.for_ns // UNITS_NS['s']}s" if self.for_ns else ""
+        return f"{self.verb} {self.who} at={sign}{_describe_time(self.at_ns)}{lasts}"
 
     def with_options(self, options: dict[str, str]) -> "Fault":
         """The same with its own options read; their names are among ``keys``."""

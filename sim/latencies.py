@@ -185,6 +185,7 @@ def _find_quiet(intended_ns: Rows, opens_ns: int, closes_ns: int) -> Mask:
     counts, _ = np.histogram(intended_ns, edges)
     if not counts.any():
         return np.zeros(len(intended_ns), np.bool_)
+    assert opens_ns < closes_ns
     lowest = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))
     quiet: Mask = (intended_ns >= edges[lowest]) & (intended_ns < edges[lowest + 1])
     return quiet

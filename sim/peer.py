@@ -137,6 +137,7 @@ class Peer:
 
     def serve(self, work: WorkKind, units: int) -> None:
         """Take the processor for a counted batch of work that needs no node, as reads do."""
+        assert units >= 0
         cost_ns = self._ps[work] * -(-units // self._over[work]) // 1_000
         if self._cpu_free_ns != NEVER_NS:
             self._cpu_free_ns = max(self._cpu_free_ns, self._kernel.now_ns) + cost_ns

@@ -86,9 +86,11 @@ class Scenario:
         starts_ns = parse_time_ns("starts", self.starts)
         opens_ns = parse_time_ns("opens", workload.opens)
         if opens_ns < starts_ns:
-            raise ConfigurationError("starts", self.starts, f"before opens={workload.opens}")
+            remedy = f"must not be after opens={workload.opens}"
+            raise ConfigurationError("starts", self.starts, remedy)
         if parse_time_ns("closes", workload.closes) <= opens_ns:
-            raise ConfigurationError("closes", workload.closes, f"after opens={workload.opens}")
+            remedy = f"must be after opens={workload.opens}"
+            raise ConfigurationError("closes", workload.closes, remedy)
 
     def with_overrides(
         self, *, users: int | None = None, peers: int | None = None, seed: int | None = None,
@@ -184,7 +186,8 @@ def load_scenario(name_or_path: str) -> Scenario:
         if not path.is_file() or path.stem == "__init__":
             known = list_scenarios()
             near = difflib.get_close_matches(name_or_path, known, 1) or known
-            raise ConfigurationError("scenario", name_or_path, f"try {', '.join(near)}")
+            remedy = f"there is no such scenario; try {', '.join(near)}"
+            raise ConfigurationError("scenario", name_or_path, remedy)
     elif not path.is_file():
         raise ConfigurationError("scenario", name_or_path, "there is no such file")
     scenario = getattr(_execute(path), "scenario", None)

@@ -73,11 +73,20 @@ class Simulation:
         self.faults.install(
             self.kernel, self.city, streams, midnight_ns=EPOCH_NS, start_ns=self.start_ns
         )
+        self._require_faults_in_time()
         self.late = self._choose_late()
         self.caught_up_ns: dict[int, int] = {}
         self.stopped = False
         self.converged = False
         self.broken: InvariantBroken | None = None
+
+    def _require_faults_in_time(self) -> None:
+        """A fault that never happens would make a run that proves nothing look like a pass."""
+        for plan in self.faults.planned:
+            if plan.begin_ns >= self.people.goal_ns:
+                raise ConfigurationError(
+                    "fault", str(plan.fault), "it begins after the run's end: give it earlier"
+                )
 
     def run(self, progress: Callable[[Progress], None]) -> RunResult:
         """Run to the end and judge. ``progress`` is told each 20 virtual seconds.

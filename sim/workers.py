@@ -231,7 +231,8 @@ def make_ballot_maker(rules: BallotRules) -> Maker:
 
 def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None:
     """A worker's whole life: answer requests until the crew is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the crew decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ctrl-C goes to all; the crew decides
     maker = factory()
     try:
         while True:
