@@ -124,6 +124,11 @@ class Clients:
         """Transactions sent of which no relay has told that they are final."""
         return len(self._pending)
 
+    def count_backlog(self, now_ns: int) -> int:
+        """As ``backlog``, without what a tick has given out but is sent only after now."""
+        slots = np.fromiter(self._pending.values(), np.int64, len(self._pending))
+        return int(np.count_nonzero(self._clients.intended_ns[slots] <= now_ns))
+
     def find_slot(self, transaction_id: bytes) -> int:
         """Whose transaction this is, or -1 once its end was told or if it is nobody's."""
         return self._pending.get(transaction_id, -1)

@@ -12,7 +12,7 @@ from sim.latencies import Sessions, describe_latencies
 from sim.load import read_curve
 from sim.metrics import Metrics
 from sim.outcomes import Outcomes
-from sim.people import Counts, Findings
+from sim.people import SAMPLE_NS, Counts, Findings
 from sim.prover import Prover
 from sim.registrar import OfficeConfig, Registrar, Stage
 from sim.result import InvariantOutcome
@@ -26,7 +26,6 @@ from sim.workload import Election
 SECOND_NS = 1_000_000_000
 VOTING = 1
 TALLY_NS_MAX = 3 * 3_600 * SECOND_NS
-SAMPLE_TICKS = 13
 
 
 class ElectionDay:
@@ -113,6 +112,7 @@ class ElectionDay:
     def start(self) -> None:
         """Put the first tick on the kernel."""
         self._city.kernel.at(self._city.kernel.now_ns, self._tick, None)
+        self._city.kernel.at(self._city.kernel.now_ns, self._sample, None)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -127,13 +127,16 @@ class ElectionDay:
             accepted=counts["proofs"] + self.voters.backlog, final=counts["proofs"],
         )
 
+    def _sample(self, _: None) -> None:
+        kernel, voters = self._city.kernel, self.voters
+        now_ns = kernel.now_ns
+        self.samples.append((now_ns, voters.count_backlog(now_ns), voters.door.waiting))
+        if not self.is_done:
+            kernel.at(now_ns + SAMPLE_NS, self._sample, None)
+
     def _tick(self, _: None) -> None:
         kernel = self._city.kernel
         now_ns = kernel.now_ns
-        # Before voters send what belongs to this tick: what is pending now was sent before now.
-        # Thirteen ticks share no factor with a block interval: samples see all its phases.
-        if now_ns // self._tick_ns % SAMPLE_TICKS == 0:
-            self.samples.append((now_ns, self.voters.backlog, self.voters.door.waiting))
         self.voters.upon_tick(now_ns)
         self.registrar.upon_tick(now_ns, self._tick_ns)
         if not self.is_done:
@@ -187,7 +190,6 @@ class ElectionDay:
         metrics.put("users.retries.count", int(retries.sum()))
         metrics.put("users.read_requests.count", counts["reads"])
         metrics.put("users.proofs_checked.count", self._prover.checked)
-        metrics.put("generator.dropped_arrivals.count", 0)
         for at_ns, backlog, waiting in self.samples:
             metrics.level("backlog", at_ns, backlog)
             metrics.level("door_waiting", at_ns, waiting)

@@ -11,14 +11,13 @@ from sim.latencies import Sessions, describe_latencies
 from sim.metrics import Metrics
 from sim.office import Office
 from sim.outcomes import Outcomes
-from sim.people import Counts, Findings
+from sim.people import SAMPLE_NS, Counts, Findings
 from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.signing import SignedStore
 
 SECOND_NS = 1_000_000_000
 AFTER_NS_MAX = 3 * 3_600 * SECOND_NS
-SAMPLE_TICKS = 13
 
 Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
 
@@ -75,6 +74,7 @@ class FairsDay:
     def start(self) -> None:
         """Put the first tick on the kernel."""
         self._city.kernel.at(self._city.kernel.now_ns, self._tick, None)
+        self._city.kernel.at(self._city.kernel.now_ns, self._sample, None)
 
     def close(self) -> None:
         """End the worker processes."""
@@ -85,13 +85,16 @@ class FairsDay:
         sent = self.crowd.done_count + self.crowd.backlog
         return Counts(offered=sent, accepted=sent, final=self.crowd.done_count)
 
+    def _sample(self, _: None) -> None:
+        kernel = self._city.kernel
+        now_ns = kernel.now_ns
+        self.samples.append((now_ns, self.crowd.count_backlog(now_ns), 0))
+        if not self.is_done:
+            kernel.at(now_ns + SAMPLE_NS, self._sample, None)
+
     def _tick(self, _: None) -> None:
         kernel, crowd = self._city.kernel, self.crowd
         now_ns = kernel.now_ns
-        # Thirteen ticks share no factor with a block interval: samples see all its phases. They
-        # are taken before the tick, which counts what is about to be sent.
-        if now_ns // crowd.tick_ns % SAMPLE_TICKS == 0:
-            self.samples.append((now_ns, crowd.backlog, 0))
         crowd.upon_tick(now_ns)
         self.office.upon_tick(now_ns)
         if not self.is_done:
@@ -137,7 +140,6 @@ class FairsDay:
         metrics.put("users.retries.count", int(np.maximum(retries, 0).sum()))
         metrics.put("users.read_requests.count", counts["reads"])
         metrics.put("users.proofs_checked.count", self._prover.checked)
-        metrics.put("generator.dropped_arrivals.count", 0)
         for at_ns, backlog, _ in self.samples:
             metrics.level("backlog", at_ns, backlog)
         finished = InvariantOutcome(

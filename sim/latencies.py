@@ -14,6 +14,7 @@ from sim.city import City
 from sim.electorate import Mask, Rows
 from sim.metrics import Metrics
 from sim.result import SlowTransaction, Stage, TheoryRow
+from sim.theory import judge_little, judge_low_load_wait
 from sim.voter_columns import ClientColumns, State
 
 SLOWEST = 20
@@ -155,27 +156,26 @@ def _compare_with_theory(
         in_system = float(np.mean(within))
         span_ns = closes_ns - opens_ns
         mean_ns = float(np.mean(final_ns - sent_ns))
-        predicted = len(slots) / span_ns * mean_ns
-        rows.append(TheoryRow(
-            law=f"Little: {subject} in the system = arrival rate x time in it",
-            predicted=predicted, measured=in_system, unit=subject, slack_ratio=0.1,
-        ))
-        metrics.put("little.ratio", in_system / predicted if predicted else 1.0)
+        row = judge_little(
+            mean_in_system=in_system, arrivals_per_s=len(slots) / (span_ns / 1e9),
+            mean_stay_s=mean_ns / 1e9, noun=subject.removesuffix("s"),
+        )
+        rows.append(row)
+        metrics.put("little.ratio", row.ratio)
     quiet = _find_quiet(columns.intended_ns[slots], opens_ns, closes_ns)
     if len(slots) and quiet.any():
         chosen = slots[quiet]
         params = city.params
         consensus_s = metrics.histograms["latency.consensus"].get_quantile_s(0.5)
         relayed_s = metrics.histograms["latency.relayed"].get_quantile_s(0.5)
-        half_s = params.block_interval_ns / 2e9
-        predicted = half_s + params.bundle_lead_ns / 1e9 + consensus_s + relayed_s
         waited = columns.final_ns[chosen] - columns.accepted_ns[chosen]
-        measured = float(np.mean(waited)) / 1e9
-        rows.append(TheoryRow(
-            law="wait at low load = half a block + bundling + consensus + propagation",
-            predicted=predicted, measured=measured, unit="s", slack_ratio=0.25,
-        ))
-        metrics.put("low_load_wait.ratio", measured / predicted)
+        row = judge_low_load_wait(
+            block_interval_s=params.block_interval_ns / 1e9,
+            propagation_s=params.bundle_lead_ns / 1e9 + consensus_s + relayed_s,
+            measured_s=float(np.mean(waited)) / 1e9,
+        )
+        rows.append(row)
+        metrics.put("low_load_wait.ratio", row.ratio)
     return tuple(rows)
 
 

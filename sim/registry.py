@@ -91,7 +91,6 @@ _ROWS: tuple[tuple[str, str, Better, str], ...] = (
     ("sync.late.count", "", "neither", "peers that joined or came back late"),
     ("sync.finished.count", "", "higher", "late peers that reached the head"),
     ("sync.recounted.count", "", "higher", "late peers whose recount equals the tally"),
-    ("generator.dropped_arrivals.count", "", "lower", "arrivals the generator could not make"),
     ("fairs.places.count", "", "neither", "places on offer"),
     ("fairs.applications.count", "", "neither", "applications recorded on the chain"),
     ("fairs.allocated.count", "", "higher", "places given to applicants"),
