@@ -111,8 +111,9 @@ def decode_header(encoded: bytes) -> Header:
         raise InvalidMessage("header encoding", str(error)) from error
     match fields:
         case [bytes(chain_id), int(height), bytes(parent), int(time_ns), bytes(proposer),
-              bytes(bundles), bytes(receipts), bytes(state), [_, *_] as validators, vote] if (
-            len(chain_id) == CHAIN_ID_BYTES and 0 <= height < 2**53 and 0 <= time_ns < 2**63
+              bytes(bundles), bytes(receipts), bytes(state), list(validators), vote] if (
+            validators and len(chain_id) == CHAIN_ID_BYTES
+            and 0 <= height < 2**53 and 0 <= time_ns < 2**63
             and type(height) is int and type(time_ns) is int  # True is an int to a pattern
             and {len(parent), len(proposer), len(bundles), len(receipts), len(state)} == {32}
             and all(type(key) is bytes and len(key) == 32 for key in validators)

@@ -14,6 +14,7 @@ from node.errors import InvalidEncoding, InvalidMessage, InvalidTransaction
 from node.params import Params
 from node.transaction import Transaction, decode_transaction
 from node.types import CHAIN_ID_BYTES, Digest, PublicKey, Signature
+from node.work import ALONE, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def compute_bundle_digest(body: bytes) -> Digest:
     return digest(b"bundle", body)
 
 
-def decode_bundle(encoded: bytes, params: Params) -> Bundle:
+def decode_bundle(encoded: bytes, params: Params, work: Work = ALONE) -> Bundle:
     """The bundle in ``encoded``; signatures are checked by ``validation.verify_bundle``.
 
     Raises InvalidMessage("bundle encoding") for what is not one: oversized, empty, of more
@@ -60,26 +61,28 @@ def decode_bundle(encoded: bytes, params: Params) -> Bundle:
     except InvalidEncoding as error:
         raise InvalidMessage("bundle encoding", str(error)) from error
     match fields:
-        case [bytes(chain_id), bytes(relay), int(sequence), [_, *_] as items] if (
-            len(chain_id) == CHAIN_ID_BYTES and len(relay) == 32
+        case [bytes(chain_id), bytes(relay), int(sequence), list(items)] if (
+            items and len(chain_id) == CHAIN_ID_BYTES and len(relay) == 32
             and type(sequence) is int and sequence >= 0
         ):
             if len(items) > params.bundle_transactions_max:
                 raise InvalidMessage("bundle encoding", "over bundle_transactions_max")
             return Bundle(
                 compute_bundle_digest(body), chain_id, relay, sequence,
-                _decode_items(items, params.transaction_bytes_max), signature, encoded,
+                _decode_items(items, params.transaction_bytes_max, work), signature, encoded,
             )
     raise InvalidMessage("bundle encoding", "body is not [chain, relay, sequence, items]")
 
 
-def _decode_items(items: Sequence[Value], bytes_max: int) -> tuple[Transaction, ...]:
+def _decode_items(
+    items: Sequence[Value], bytes_max: int, work: Work
+) -> tuple[Transaction, ...]:
     transactions = []
     for item in items:
         if type(item) is not bytes:
             raise InvalidMessage("bundle encoding", "a transaction is not bytes")
         try:
-            transactions.append(decode_transaction(item, bytes_max))
+            transactions.append(work.once(decode_transaction, item, item, bytes_max))
         except InvalidTransaction as error:
             raise InvalidMessage("bundle encoding", str(error)) from error
     return tuple(transactions)

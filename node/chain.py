@@ -11,8 +11,9 @@ from typing import NamedTuple
 from node.block import Block, Header, make_genesis_block
 from node.bundle import Bundle, decode_bundle
 from node.consensus.authorities import Authorities, make_authorities
-from node.effects import Worked
+from node.effects import Effect, Emit, Persist, Worked
 from node.errors import InvalidBlock, InvalidMessage
+from node.events import BlockFinal
 from node.execution import BlockOutput, execute_bundles
 from node.params import Genesis
 from node.seals import check_seals
@@ -45,13 +46,18 @@ class Trunk:
 
 
 class Step(NamedTuple):
-    """All that it means to put one sealed block upon one head, the same for every node."""
+    """All that it means to put one sealed block upon one head, the same for every node.
+
+    ``checked`` is the work of finding it valid; ``done`` is what the host is asked for once it
+    is the head: the work of executing it, the block to store, the news that it is final.
+    """
 
     parent: Header
     block: Block
     output: BlockOutput
     authorities: Authorities
     checked: tuple[Worked, ...]
+    done: tuple[Effect, ...]
 
 
 class Chain:
@@ -93,9 +99,9 @@ class Chain:
 
     def copy(self) -> "Chain":
         """The same chain for another owner: what a restart reads back from its disk."""
-        twin = Chain.__new__(Chain)
-        for name in Chain.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = Chain(self.genesis, self.trunk)
+        twin.head, twin.authorities = self.head, self.authorities
+        twin.state, twin.output = self.state, self.output
         return twin
 
     def plan_step(self, encoded: bytes, block: Block, work: Work) -> Step:
@@ -133,9 +139,12 @@ class Chain:
         assert header.state_root == output.state_root
         self._ready = (header.digest, output)
 
-    def adopt(self, block: Block, output: BlockOutput) -> None:
-        """Make ``block`` the head; it was verified upon this head, and sealed."""
-        self.take(Step(self.head, block, output, self.authorities.apply(block.header), ()))
+    def adopt(self, block: Block, output: BlockOutput) -> Step:
+        """Make ``block`` the head; it was verified and executed upon this head, and sealed."""
+        authorities = self.authorities.apply(block.header)
+        step = Step(self.head, block, output, authorities, (), describe_final(block))
+        self.take(step)
+        return step
 
     def take(self, step: Step) -> None:
         """Make the step's block the head; it was planned upon this head."""
@@ -162,7 +171,15 @@ def plan_step(encoded: bytes, block: Block, chain: Chain, work: Work) -> Step:
     chain.verify_place(block)
     checked = check_seals(encoded, block, work)
     output = chain.verify_next(block, work)
-    return Step(chain.head, block, output, chain.authorities.apply(block.header), checked)
+    authorities = chain.authorities.apply(block.header)
+    done = output.worked + describe_final(block)
+    return Step(chain.head, block, output, authorities, checked, done)
+
+
+def describe_final(block: Block) -> tuple[Effect, ...]:
+    """What a host is asked for when ``block`` has become the head: to store it, and to know."""
+    header = block.header
+    return Persist("block", block.encoded), Emit(BlockFinal(header.height, header.digest))
 
 
 def verify_content(
@@ -217,5 +234,6 @@ def decode_bundles(
 def decode_each(encodings: tuple[bytes, ...], genesis: Genesis, work: Work) -> list[Bundle]:
     """Decoded bundles in order; raises InvalidMessage for a malformed one."""
     return [
-        work.once(decode_bundle, encoded, encoded, genesis.params) for encoded in encodings
+        work.once(decode_bundle, encoded, encoded, genesis.params, work)
+        for encoded in encodings
     ]

@@ -1,7 +1,7 @@
 """What a host tells a node: the closed union ``Input``."""
 
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, final
 
 from node.types import PeerHandle, PublicKey
 
@@ -32,6 +32,7 @@ class PeerLeft(NamedTuple):
     peer: PeerHandle
 
 
+@final
 class Received(NamedTuple):
     """A frame arrived on a link. Only bytes cross between peers."""
 
@@ -52,4 +53,5 @@ class Submitted(NamedTuple):
     transaction: bytes
 
 
-Input: TypeAlias = Started | PeerJoined | PeerLeft | Received | TimerFired | Submitted
+Other: TypeAlias = Started | PeerJoined | PeerLeft | TimerFired | Submitted
+Input: TypeAlias = Received | Other

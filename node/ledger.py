@@ -17,11 +17,12 @@ class Ledger:
     are bytes; ``get_value`` and ``put_value`` encode canonically.
     """
 
-    __slots__ = ("_block", "_snapshot", "_transaction")
+    __slots__ = ("_block", "_read", "_snapshot", "_transaction")
 
     def __init__(self, snapshot: State) -> None:
         self._snapshot = snapshot
         self._block: Changes = {}
+        self._read: Changes = {}
         self._transaction: Changes = {}
 
     def get(self, key: bytes) -> bytes | None:
@@ -30,7 +31,11 @@ class Ledger:
             return self._transaction[key]
         if key in self._block:
             return self._block[key]
-        return self._snapshot.get(key)
+        # many transactions of a block look at the same few records
+        if key in self._read:
+            return self._read[key]
+        record = self._read[key] = self._snapshot.get(key)
+        return record
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write one record of at most RECORD_BYTES_MAX bytes."""

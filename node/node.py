@@ -19,12 +19,13 @@ from node.consensus.qbft.controller import Controller
 from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
 from node.crypto import Identity, digest
-from node.effects import Disconnect, Effect, Emit, Persist, Reply, Send, Spread, Worked
+from node.effects import Disconnect, Effect, Emit, Reply, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
-from node.events import BlockFinal, ConflictSeen, InputRefused
+from node.events import ConflictSeen, InputRefused
 from node.gossip import Gossip
 from node.inputs import (
     Input,
+    Other,
     PeerJoined,
     PeerLeft,
     Received,
@@ -60,6 +61,7 @@ from node.work import Work, WorkKind
 
 GIVEN_BYTES = 8 * 1024 * 1024
 _HANDLED = Worked(WorkKind.HANDLE, 1)
+_OBSERVER = Role.OBSERVER
 
 
 class Node:
@@ -104,9 +106,17 @@ class Node:
     def handle(self, now: Now, happened: Input) -> tuple[Effect, ...]:
         """What the host must do about one input, in order. Raises nothing for any bytes."""
         effects: list[Effect] = []
+        if type(happened) is Received:  # nearly all are
+            peer, frame = happened
+            self._upon_frame(now, peer, frame, effects)
+        else:
+            self._upon_other(now, happened, effects)
+        return tuple(effects)
+
+    def _upon_other(
+        self, now: Now, happened: Other, effects: list[Effect]
+    ) -> None:
         match happened:
-            case Received(peer, frame):
-                self._upon_frame(now, peer, frame, effects)
             case TimerFired(timer):
                 self._upon_timer(now, timer, effects)
             case Submitted(client, transaction):
@@ -127,7 +137,6 @@ class Node:
                     self._carry_out(now, outcomes, effects)
             case _:
                 assert_never(happened)
-        return tuple(effects)
 
     def compute_digest(self) -> Digest:
         """Names everything this node would act upon; a refused input leaves it the same."""
@@ -145,10 +154,13 @@ class Node:
     ) -> None:
         effects.append(_HANDLED)
         try:
-            message: Message = self.work.once(decode_frame, frame, frame, self.params)
+            message: Message = self.work.once(
+                decode_frame, frame, frame, self.params, self.work
+            )
+            if type(message) is ConsensusCarried:
+                self._upon_consensus(now, peer, message.payload, effects)
+                return
             match message:
-                case ConsensusCarried(payload):
-                    self._upon_consensus(now, peer, payload, effects)
                 case BlockCarried(block):
                     self._upon_block(now, peer, block, frame, effects)
                 case BundleCarried(bundle):
@@ -170,11 +182,12 @@ class Node:
     ) -> None:
         chain = self.chain
         header = block.header
-        if header.height <= chain.height:
+        ahead = header.height - chain.head.height
+        if ahead <= 0:
             if header.digest != chain.get_digest(header.height):
                 self._upon_other_block(block, effects)
             return
-        if header.height > chain.height + 1:
+        if ahead > 1:
             self.sync.upon_peer_height(now, peer, header.height, chain.height, effects)
             return
         step = chain.plan_step(frame, block, self.work)
@@ -195,17 +208,14 @@ class Node:
 
     def _take(self, now: Now, step: Step, effects: list[Effect]) -> None:
         """Execute a block that others made final, and put it upon the head."""
-        effects += step.output.worked
         self.chain.take(step)
-        self._upon_adopted(now, step.block, effects)
+        effects += step.done
+        if self.role is not _OBSERVER:
+            self._upon_adopted(now, step.block, effects)
 
     def _upon_adopted(self, now: Now, block: Block, effects: list[Effect]) -> None:
-        """The head has moved on: it is stored, and everyone who waits for it is told."""
+        """The head has moved on: whoever waits for what is in it is told."""
         header = block.header
-        effects.append(Persist("block", block.encoded))
-        effects.append(Emit(BlockFinal(header.height, header.digest)))
-        if self.role is Role.OBSERVER:
-            return
         bundles = decode_bundles(header.bundles_root, block.bundles, self.genesis, self.work)
         if self.relay is not None:
             self.relay.upon_final(header.height, bundles, self.gossip.validators, effects)
@@ -322,9 +332,11 @@ class Node:
         peer: PeerHandle | None = None,
     ) -> None:
         assert self.producer is not None
-        effects.extend(self.producer.take_account())
+        effects += self.producer.take_account()
         for outcome in outcomes:
-            if isinstance(outcome, Say):
+            if type(outcome) is Worked:
+                effects.append(outcome)
+            elif isinstance(outcome, Say):
                 frame = frame_consensus(outcome.frame_payload)
                 effects.append(Spread(self.gossip.validators, frame, b""))
             elif isinstance(outcome, Decide):
@@ -343,5 +355,6 @@ class Node:
         onward = self.gossip.get_onward(None)
         if onward:
             effects.append(Spread(onward, frame_block(block.encoded), block.header.digest))
-        self.chain.adopt(block, self.chain.verify_next(block, self.work))
+        step = self.chain.adopt(block, self.chain.verify_next(block, self.work))
+        effects += step.done
         self._upon_adopted(now, block, effects)

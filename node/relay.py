@@ -54,7 +54,9 @@ class Relay:
         of the head.
         """
         try:
-            transaction = decode_transaction(encoded, self._params.transaction_bytes_max)
+            transaction = self._work.once(
+                decode_transaction, encoded, encoded, self._params.transaction_bytes_max
+            )
             if transaction.id in self._pending:
                 effects.append(Reply(client, transaction.id, "accepted"))
                 return
@@ -102,7 +104,9 @@ class Relay:
         self._waiting = {}
         self._bytes = 0
         frame = frame_bundle(encoded)
-        digest = self._work.once(decode_bundle, encoded, encoded, self._params).digest
+        digest = self._work.once(
+            decode_bundle, encoded, encoded, self._params, self._work
+        ).digest
         self._published[digest] = (frame, height, ids)
         effects.append(SIGNED)
         effects.append(Emit(BundlePublished(digest, len(ids))))

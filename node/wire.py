@@ -4,7 +4,7 @@ Blocks, bundles and consensus payloads are nested as byte strings, so that a pee
 passes them on decodes two elements.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, final
 
 from node.block import Block, decode_block
 from node.bundle import Bundle, decode_bundle
@@ -12,6 +12,7 @@ from node.codec import decode, encode
 from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Params
 from node.types import Digest
+from node.work import ALONE, Work
 
 _STATUS, _BUNDLE, _BLOCK, _WANTED, _GIVEN, _CONSENSUS = range(1, 7)
 
@@ -51,6 +52,7 @@ class BlocksGiven(NamedTuple):
     blocks: tuple[bytes, ...]
 
 
+@final
 class ConsensusCarried(NamedTuple):
     """A payload between the engines of validators."""
 
@@ -92,7 +94,7 @@ def frame_consensus(payload: bytes) -> bytes:
     return encode([_CONSENSUS, payload])
 
 
-def decode_frame(frame: bytes, params: Params) -> Message:
+def decode_frame(frame: bytes, params: Params, work: Work = ALONE) -> Message:
     """The message in ``frame``, with the block or bundle that it carries decoded.
 
     Raises InvalidMessage with the reason "frame encoding", or that of what is carried. A frame
@@ -109,7 +111,7 @@ def decode_frame(frame: bytes, params: Params) -> Message:
         case [1, int(height), bytes(head)] if len(head) == 32 and 0 <= height < 2**53:
             return Status(height, head)
         case [2, bytes(encoded)]:
-            return BundleCarried(decode_bundle(encoded, params))
+            return BundleCarried(work.once(decode_bundle, encoded, encoded, params, work))
         case [3, bytes(encoded)]:
             return BlockCarried(decode_block(encoded, params))
         case [4, int(first), int(count)] if (

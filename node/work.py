@@ -6,11 +6,11 @@ content; each node still reports ``Worked`` effects for all that it would have c
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from node.crypto import is_signature_valid, open_box
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 
@@ -44,8 +44,11 @@ class Work:
         return open_box(box, nonce, sender, secret)
 
     def once(
-        self, function: Callable[Arguments, Result], key: bytes, *arguments: Arguments.args,
-        **named: Arguments.kwargs,
+        self, function: Callable[[*Arguments], Result], key: bytes, *arguments: *Arguments
     ) -> Result:
         """``function(*arguments)``, which must be determined by ``key`` alone, errors too."""
-        return function(*arguments, **named)
+        return function(*arguments)
+
+
+ALONE = Work()
+"""For whoever shares nothing."""

@@ -6,6 +6,7 @@ an index into tables drawn once, so that it needs no state and no draw moves ano
 """
 
 from array import array
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,12 @@ JITTER_SHIFT = 10
 # routes of one pair of regions differ by this much around the table's value
 ROUTE_MIN, ROUTE_SPREAD = 0.85, 0.5
 
+FANS_MAX = 64
+"""Remembered sets of receivers of one sender."""
+
+Fan: TypeAlias = list[tuple[int, list[int]]]
+"""Receivers, each with the link to it."""
+
 LATENCY, JITTER, LOSS, LAST = range(4)
 """What stands where in a link: one way in ns, mean jitter in ns, packets lost of ``TABLE``,
 and when the last frame on it arrives, before which no later one may (TCP keeps order)."""
@@ -33,7 +40,7 @@ class Links:
     the ints below ``TABLE`` in a random order.
     """
 
-    __slots__ = ("_topology", "chances", "jitters", "rows")
+    __slots__ = ("_fans", "_topology", "chances", "jitters", "rows")
 
     def __init__(self, topology: Topology, streams: Streams) -> None:
         generator = streams("links")
@@ -44,6 +51,7 @@ class Links:
         self.chances = array("H", generator.permutation(TABLE).tolist())
         self._topology = topology
         self.rows: list[dict[int, list[int]]] = [{} for _ in topology.peers]
+        self._fans: list[dict[tuple[int, ...], Fan]] = [{} for _ in topology.peers]
 
     def open(self, sender: int, receiver: int) -> list[int]:
         """The link, made at its first use."""
@@ -52,6 +60,17 @@ class Links:
         if link is None:
             link = row[receiver] = self._make(sender, receiver)
         return link
+
+    def open_fan(self, sender: int, receivers: tuple[int, ...]) -> Fan:
+        """The links to ``receivers`` in their order; peers say most things to the same few."""
+        fans = self._fans[sender]
+        fan = fans.get(receivers)
+        if fan is None:
+            if len(fans) >= FANS_MAX:
+                fans.clear()
+            fan = [(receiver, self.open(sender, receiver)) for receiver in receivers]
+            fans[receivers] = fan
+        return fan
 
     def compute_latency_ns(self, sender: int, receiver: int) -> int:
         """One way without jitter; the same in both directions."""

@@ -176,7 +176,7 @@ class Network:
         self.send_many(sender, (receiver,), frame, depart_ns)
 
     def send_many(
-        self, sender: int, receivers: Sequence[int], frame: bytes, depart_ns: int
+        self, sender: int, receivers: tuple[int, ...], frame: bytes, depart_ns: int
     ) -> None:
         """Put one frame on several links, one after the other; nobody is spared."""
         count = len(receivers)
@@ -190,13 +190,12 @@ class Network:
         salt = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
         tag = self._compute_tag(frame)
         links = self._links
-        row, jitters, chances = links.rows[sender], links.jitters, links.chances
+        jitters, chances = links.jitters, links.chances
         ruled = self.rules.active
         downlink_ps, incarnations = self._downlink_ps, self._incarnations
         at, arrive = self._kernel.at, self._arrive
-        for receiver in receivers:
+        for receiver, link in links.open_fan(sender, receivers):
             start_ns += up_ns
-            link = row.get(receiver) or links.open(sender, receiver)
             latency_ns, jitter_ns, loss, last_ns = link
             index = (salt + receiver * TO_STEP) & MASK
             at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
@@ -216,7 +215,7 @@ class Network:
             at(at_ns, arrive, flight)
 
     def spread(
-        self, sender: int, receivers: Sequence[int], frame: bytes, content: bytes,
+        self, sender: int, receivers: tuple[int, ...], frame: bytes, content: bytes,
         depart_ns: int,
     ) -> None:
         """Put one frame on several links, sparing copies as the module says."""
@@ -237,9 +236,8 @@ class Network:
         is_noticed = size >= NOTICED_BYTES_MIN
         all_events = self._all_events
         flights, ruled, links = 0, self.rules.active, self._links
-        row, jitters, chances = links.rows[sender], links.jitters, links.chances
-        for receiver in receivers:
-            link = row.get(receiver) or links.open(sender, receiver)
+        jitters, chances = links.jitters, links.chances
+        for receiver, link in links.open_fan(sender, receivers):
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
                 if is_noticed and earlier_ns + link[0] <= start_ns:  # LATENCY
@@ -318,7 +316,7 @@ class Network:
         return tag
 
     def _arrive(self, flight: Flight) -> None:
-        sender, receiver, frame, size, incarnation, tag, content = flight
+        _, receiver, _, size, incarnation, _, content = flight
         if incarnation != self._incarnations[receiver]:
             self.traffic.drop("connection ended")
             return
@@ -334,7 +332,7 @@ class Network:
         if free_ns <= begin_ns:
             self._downlink_begin_ns[receiver] = begin_ns
             self._downlink_free_ns[receiver] = now_ns
-            self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
+            self._hand_over(now_ns, flight)
             return
         # the downlink was taken for part of this frame's time: it ends later by that part
         taken_from_ns = self._downlink_begin_ns[receiver]
@@ -344,17 +342,13 @@ class Network:
         self._kernel.at(done_ns, self._deliver, flight)
 
     def _deliver(self, flight: Flight) -> None:
-        sender, receiver, frame, size, incarnation, tag, content = flight
-        if incarnation != self._incarnations[receiver]:
+        if flight[4] != self._incarnations[flight[1]]:
             self.traffic.drop("connection ended")
             return
-        now_ns = self._kernel.now_ns
-        self._hand_over(now_ns, sender, receiver, frame, size, tag, content)
+        self._hand_over(self._kernel.now_ns, flight)
 
-    def _hand_over(
-        self, now_ns: int, sender: int, receiver: int, frame: bytes, size: int, tag: int,
-        content: Content | None,
-    ) -> None:
+    def _hand_over(self, now_ns: int, flight: Flight) -> None:
+        sender, receiver, frame, size, _, tag, content = flight
         self._journal.delivery(now_ns, sender, receiver, tag)
         traffic = self.traffic
         cell_of = traffic.cell_of

@@ -122,10 +122,11 @@ class Peer:
     def receive(self, sender: int, frame: bytes) -> bool:
         """A frame is here; False if it is dropped because the peer is off or its inbox full."""
         now_ns = self._kernel.now_ns
+        happened = Received(sender, frame)
         if self._cpu_free_ns <= now_ns and not self._inbox:
-            self._handle(now_ns, Received(sender, frame))
+            self._handle(now_ns, happened)
             return True
-        return self._take(Received(sender, frame), len(frame))
+        return self._queue(now_ns, happened, len(frame))
 
     def submit(self, client: int, transaction: bytes) -> bool:
         """A client hands in a transaction; False if it is dropped, as for ``receive``."""
@@ -188,6 +189,9 @@ class Peer:
         if self._cpu_free_ns <= now_ns and not self._inbox:
             self._handle(now_ns, happened)
             return True
+        return self._queue(now_ns, happened, size)
+
+    def _queue(self, now_ns: int, happened: Input, size: int) -> bool:
         if self.node is None:
             self._network.traffic.drop("peer off")
             return False
@@ -201,7 +205,8 @@ class Peer:
     def _wait(self, now_ns: int, happened: Input, size: int) -> None:
         self._inbox.append((now_ns, size, happened))
         self._inbox_bytes += size
-        self._schedule_drain()
+        if not self._draining:
+            self._schedule_drain()
 
     def _schedule_drain(self) -> None:
         if self._inbox and not self._draining and self._cpu_free_ns != NEVER_NS:
@@ -218,9 +223,12 @@ class Peer:
         # What waits is handled in its order whatever comes meanwhile, so a few inputs may be
         # handled within one event, each at its own later instant.
         inbox = self._inbox
-        horizon_ns = self._kernel.now_ns + AHEAD_NS
+        now_ns = self._kernel.now_ns
+        horizon_ns = now_ns + AHEAD_NS
         while inbox and self._cpu_free_ns <= horizon_ns:
-            at_ns = max(self._cpu_free_ns, self._kernel.now_ns)
+            at_ns = self._cpu_free_ns
+            if at_ns < now_ns:
+                at_ns = now_ns
             since_ns, size, happened = inbox.popleft()
             self._inbox_bytes -= size
             self.waited_ns += at_ns - since_ns
@@ -248,11 +256,12 @@ class Peer:
         self._cpu_free_ns = NEVER_NS
         index, network, prices, over = self.index, self._network, self._ps, self._over
         cost_ps = 0
+        # by frequency, and by exact type: an effect is of a closed union
         for effect in node.handle(self.clock.read(now_ns), happened):
-            if isinstance(effect, Worked):
+            if type(effect) is Worked:
                 work, units = effect
                 cost_ps += prices[work] * -(-units // over[work])
-            elif isinstance(effect, Spread):
+            elif type(effect) is Spread:
                 receivers, frame, content = effect
                 if content:
                     network.spread(
@@ -260,10 +269,7 @@ class Peer:
                     )
                 else:
                     network.send_many(index, receivers, frame, now_ns + cost_ps // 1_000)
-            elif isinstance(effect, Send):
-                receiver, frame = effect
-                network.send_many(index, (receiver,), frame, now_ns + cost_ps // 1_000)
-            elif isinstance(effect, Persist):
+            elif type(effect) is Persist:
                 slot, data = effect
                 cost_ps += prices[DISK_SYNC] + len(data) * prices[DISK_BYTES]
                 self.disk[slot] = data
@@ -284,6 +290,9 @@ class Peer:
     def _carry_out(self, effect: Effect, at_ns: int) -> None:
         if isinstance(effect, Emit):
             self._observer.on_event(at_ns, self.index, effect.event)
+        elif isinstance(effect, Send):
+            receiver, frame = effect
+            self._network.send_many(self.index, (receiver,), frame, at_ns)
         elif isinstance(effect, SetTimer):
             due_ns = max(self.clock.compute_virtual_ns(effect.at_ns), at_ns)
             self._kernel.at(due_ns, self._on_timer, (self._incarnation, effect.timer))

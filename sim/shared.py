@@ -5,19 +5,21 @@ alone. A run with ``Work`` in place of ``SharedWork`` has the same digest.
 """
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from node.block import decode_block
 from node.chain import decode_each, plan_step, verify_content
 from node.crypto import is_signature_valid, open_box
 from node.errors import NodeError
 from node.execution import execute_bundles
+from node.transaction import decode_transaction
 from node.work import Work
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 REMEMBERED_PER_FUNCTION = 1_024
+REMEMBERED_TRANSACTIONS = 8_192
 REMEMBERED_BLOCKS = 48
 REMEMBERED_COPIES = 160
 REMEMBERED_SIGNATURES = 65_536
@@ -61,6 +63,7 @@ class SharedWork(Work):
         # A result that holds a block or a snapshot is worth a megabyte, and a height is planned
         # once for each set of seals that goes round.
         self._memos: dict[object, _Memo] = {
+            decode_transaction: _Memo(REMEMBERED_TRANSACTIONS),
             plan_step: _Memo(REMEMBERED_COPIES),
             decode_block: _Memo(REMEMBERED_BLOCKS),
             decode_each: _Memo(REMEMBERED_BLOCKS),
@@ -72,8 +75,7 @@ class SharedWork(Work):
         self.computed = 0
 
     def once(
-        self, function: Callable[Arguments, Result], key: bytes, *arguments: Arguments.args,
-        **named: Arguments.kwargs,
+        self, function: Callable[[*Arguments], Result], key: bytes, *arguments: *Arguments
     ) -> Result:
         """As ``Work.once``, from memory if the same key was computed before."""
         memo = self._memos.get(function)
@@ -84,7 +86,7 @@ class SharedWork(Work):
             result = memo.old.get(key)
             if result is None:
                 try:
-                    result = function(*arguments, **named)
+                    result = function(*arguments)
                 except NodeError as error:
                     result = _Failed(error)
                 self.computed += 1

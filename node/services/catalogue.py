@@ -60,6 +60,6 @@ KINDS: Final[Mapping[int, Kind]] = _make_kinds()
 HANDLERS: Final[Mapping[int, Handler]] = {
     number: kind.handler for number, kind in KINDS.items()
 }
-SELF_ORDERED: Final = election.SELF_ORDERED
+SELF_ORDERED: Final[frozenset[int]] = election.SELF_ORDERED
 SERVICES: Final = tuple(service for service, _ in _SERVICES)
 """Names for EnableService."""

@@ -102,7 +102,7 @@ HANDLERS: dict[int, Handler] = {
     FINALIZE_VOTING: process_finalize_voting,
 }
 
-SELF_ORDERED = frozenset({STORE_BALLOT})
+SELF_ORDERED: frozenset[int] = frozenset({STORE_BALLOT})
 """Kinds that are sent once by a one-time key: with nonce 0, settled by their handler."""
 
 __all__ = [
