@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from sim.costs import CostTable
     from sim.progress import Progress
     from sim.result import RunResult
     from sim.scenario import Scenario
@@ -38,6 +39,7 @@ class Overrides:
     engine: str | None
     settings: dict[str, str]
     faults: tuple[str, ...]
+    costs: Path | None
 
 
 @click.group(epilog="Example: veche run smoke")
@@ -61,6 +63,8 @@ def cli() -> None:
               help="Change a setting of the scenario, its workload or the chain. Repeatable.")
 @click.option("--fault", "faults", multiple=True, metavar="SPEC",
               help="Add a fault: 'crash validators=3 at=09:30 for=20m'. Repeatable.")
+@click.option("--costs", type=click.Path(path_type=Path), metavar="FILE",
+              help="What work costs, by veche calibrate. Default: the reference table.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="A new folder for the run. Default: runs/SCENARIO-SEED-N.")
 @click.option("--workers", type=click.IntRange(0, 256), metavar="N",
@@ -69,21 +73,21 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, help="Print the verdict and its last line only.")
 def run(
     scenario: str, users: int | None, peers: int | None, seed: int | None, engine: str | None,
-    settings: tuple[str, ...], faults: tuple[str, ...], out: Path | None, workers: int | None,
-    as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
+    settings: tuple[str, ...], faults: tuple[str, ...], costs: Path | None, out: Path | None,
+    workers: int | None, as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
 ) -> int:
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
     overrides = Overrides(
         users=users, peers=peers, seed=seed, engine=engine, settings=parse_settings(settings),
-        faults=faults,
+        faults=faults, costs=costs,
     )
-    chosen = load(scenario, overrides)
+    chosen, table = load(scenario, overrides), load_table(costs)
     line = build_reproduce_line(scenario, chosen.seed, overrides)
     screen = Screen(as_json=as_json, quiet=quiet)
     with claim_folder(out, f"{chosen.name}-{chosen.seed}") as folder:
         try:
-            screen.before(chosen)
-            result = simulate_watched(chosen, workers, screen)
+            screen.before(chosen, table)
+            result = simulate_watched(chosen, table, workers, screen)
         except Exception as error:
             # a run that breaks ends with the line that meets it again, too
             error.add_note(line)
@@ -111,6 +115,39 @@ def report(folder: Path, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - c
     return 0
 
 
+@cli.command(epilog="Example: veche calibrate --out mine.json")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="A new file; its stem names the table. Default: costs-N.json.")
+@click.option("--folder", type=click.Path(path_type=Path), metavar="DIR", default=".",
+              help="On which disk syncs are timed. Default: the current folder's.")
+@click.option("--repeats", type=click.IntRange(2, 1_000), default=15, show_default=True,
+              help="Rounds; a price is their median.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table's file, nothing else.")
+@click.option("--quiet", is_flag=True, help="Print the name of the file only.")
+def calibrate(
+    out: Path | None, folder: Path, repeats: int, as_json: bool, quiet: bool,  # noqa: FBT001
+) -> int:
+    """Measure on this machine what the node's work costs, for veche run --costs."""
+    from bench.calibrate import build_table, choose_path, measure_costs, write_table
+    from bench.table import format_table
+
+    path = choose_path(out)
+    hushed = quiet or as_json
+    figures = measure_costs(
+        repeats, folder, lambda step: None if hushed else click.echo(step, err=True)
+    )
+    write_table(build_table(figures, path.stem, Path(__file__).parent), path)
+    with tolerate_closed_pipe():
+        if as_json:
+            click.echo(path.read_text(encoding="utf-8"), nl=False)
+        elif quiet:
+            click.echo(str(path))
+        else:
+            click.echo(format_table(figures))
+            click.echo(f"\nveche run smoke --costs {shlex.quote(str(path))}")
+    return 0
+
+
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     """``name=value`` each, a later one wins; ConfigurationError without name or ``=``."""
     from sim.errors import ConfigurationError
@@ -130,7 +167,7 @@ def build_reproduce_line(scenario: str, seed: int, overrides: Overrides) -> str:
 
     words = ["veche", "run", scenario]
     for name, value in (("users", overrides.users), ("peers", overrides.peers), ("seed", seed),
-                        ("engine", overrides.engine)):
+                        ("engine", overrides.engine), ("costs", overrides.costs)):
         if value is not None:
             words += [f"--{name}", str(value)]
     for name, text in overrides.settings.items():
@@ -169,17 +206,25 @@ def load(scenario: str, overrides: Overrides) -> "Scenario":
     )
 
 
+def load_table(path: Path | None) -> "CostTable":
+    """The table of costs in that file, or the reference."""
+    from sim.costs import REFERENCE, load_costs
+
+    return load_costs(path or REFERENCE)
+
+
 def simulate(
-    scenario: "Scenario", workers: int, progress: "Callable[[Progress], None]"
+    scenario: "Scenario", costs: "CostTable", workers: int,
+    progress: "Callable[[Progress], None]",
 ) -> "RunResult":
     """The one place that knows how a simulation is started."""
     from sim.simulation import Simulation
 
-    return Simulation(scenario, workers=workers).run(progress)
+    return Simulation(scenario, costs=costs, workers=workers).run(progress)
 
 
 def simulate_watched(
-    scenario: "Scenario", workers: int | None, screen: "Screen"
+    scenario: "Scenario", costs: "CostTable", workers: int | None, screen: "Screen"
 ) -> "RunResult":
     """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
     count = max(1, (os.cpu_count() or 1) - 1) if workers is None else workers
@@ -190,7 +235,7 @@ def simulate_watched(
                 raise KeyboardInterrupt
             show(progress)
 
-        return simulate(scenario, count, observe)
+        return simulate(scenario, costs, count, observe)
 
 
 def finish(result: "RunResult", folder: Path, line: str) -> "RunResult":
@@ -244,7 +289,7 @@ class Screen:
         self._json = as_json
         self._quiet = quiet or as_json
 
-    def before(self, scenario: "Scenario") -> None:
+    def before(self, scenario: "Scenario", costs: "CostTable") -> None:
         """The configuration."""
         from reports.terminal import print_configuration
 
@@ -260,6 +305,7 @@ class Screen:
             ("engine", scenario.params.engine),
             ("blocks", f"every {scenario.params.block_interval_ns / 1e9:g} s"),
             ("seed", str(scenario.seed)),
+            ("costs", f"{costs.name}, {costs.digest}, on {costs.machine}"),
             ("day", f"{scenario.workload.opens} to {scenario.workload.closes}"),
             ("faults", faults or "none"),
         ))

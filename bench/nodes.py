@@ -7,17 +7,20 @@ simulation. Nodes are deterministic, so they end on the same head; that is check
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.ballots import make_ballots, make_deeds, make_identity
 from bench.cities import IdleCity, build_city
 from bench.figures import Figure, MeasurementFailed, Target, collector_off
 from node.chain import Chain
+from node.crypto import Identity
 from node.effects import Effect
 from node.inputs import Input, Received, Started
 from node.node import Node
 from node.transaction import decode_transaction
 from node.types import Now
+from node.work import Work
 from sim.shared import SharedWork
 from sim.topology import TopologyConfig
 
@@ -154,12 +157,26 @@ def _check_ballots(node: Node, load: Load) -> None:
 
 def replay(recording: Recording) -> float:
     """Inputs per second of processor time in the steady part, taken by new nodes."""
-    idle = recording.idle
-    city, genesis, work = idle.city, idle.genesis, SharedWork()
+    work = SharedWork()
     _remember(work, recording.ballots)
+    spent_ns = replay_ns(recording, work, recording.idle.city.identities)
+    return (len(recording.log) - recording.steady) * 1e9 / max(1, spent_ns)
+
+
+def replay_ns(
+    recording: Recording, work: Work, identities: Sequence[Identity],
+    upon_effects: Callable[[tuple[Effect, ...]], None] | None = None,
+) -> int:
+    """Processor nanoseconds of the steady part, taken by new nodes with these helpers.
+
+    ``upon_effects`` is told each answer in that part, within the time. Raises
+    MeasurementFailed if the nodes end on other heads.
+    """
+    idle = recording.idle
+    city, genesis = idle.city, idle.genesis
     trunk = Chain(genesis).trunk
     nodes = [
-        Node(genesis, city.identities[peer.index], peer.role, work, Chain(genesis, trunk), None,
+        Node(genesis, identities[peer.index], peer.role, work, Chain(genesis, trunk), None,
              recording.started_ns)
         for peer in city.topology.peers
     ]
@@ -169,12 +186,16 @@ def replay(recording: Recording) -> float:
     steady = calls[recording.steady :]
     with collector_off():
         began_ns = time.process_time_ns()
-        for handle, now, happened in steady:
-            handle(now, happened)
+        if upon_effects is None:
+            for handle, now, happened in steady:
+                handle(now, happened)
+        else:
+            for handle, now, happened in steady:
+                upon_effects(handle(now, happened))
         spent_ns = time.process_time_ns() - began_ns
     if tuple(node.chain.head.digest for node in nodes) != recording.heads:
         raise MeasurementFailed("the same inputs led to other heads")
-    return len(steady) * 1e9 / max(1, spent_ns)
+    return spent_ns
 
 
 def run_city(load: Load) -> tuple[float, float]:

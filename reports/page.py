@@ -131,7 +131,8 @@ def _provenance(result: RunResult) -> str:
     versions = ", ".join(f"{name} {text}" for name, text in sorted(result.versions.items()))
     facts = (
         ("Scenario", result.scenario), ("Seed", str(result.seed)), ("Commit", result.commit),
-        ("Configuration", result.config_hash), ("Cost table", result.costs),
+        ("Configuration", result.config_hash),
+        ("Cost table", f"{result.costs} {result.costs_hash}".rstrip()),
         ("Journal digest", result.digest), ("Versions", versions),
     )
     rows = "".join(

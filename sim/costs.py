@@ -1,11 +1,12 @@
 """What a unit of work costs in virtual time, from a table that was measured on real code.
 
 The reference table is committed, so that results do not depend on the machine that simulates;
-every result names its table.
+``veche calibrate`` makes one of another machine. Every result names its table and its prices.
 """
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from node.work import WorkKind
@@ -24,12 +25,19 @@ FROM_PROFILE = (WorkKind.DISK_SYNC,)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostTable:
-    """Nanoseconds per unit, by ``WorkKind``; ``spread_ratio`` is how far repeats differed."""
+    """Nanoseconds per unit, by ``WorkKind``; ``spread_ratio`` is how far repeats differed.
+
+    ``machine`` is the processor and ``cores`` what it had when it was measured.
+    ``disk_sync_ns`` was measured there too, 0 if it was not, and is charged to nobody: the
+    hardware profile says what disk a peer has.
+    """
 
     name: str
     machine: str
+    cores: int
     spread_ratio: float
     ns: tuple[float, ...]
+    disk_sync_ns: float = 0.0
 
     def __post_init__(self) -> None:
         assert len(self.ns) == len(WorkKind), "each kind has a cost"
@@ -38,6 +46,12 @@ class CostTable:
                 raise ConfigurationError(
                     f"costs.{kind.name.lower()}", self.ns[kind], f"give 0 to {NS_MAX} ns"
                 )
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hex digits of SHA-256 over the prices, whatever the table's name is."""
+        prices = {kind.name.lower(): float(self.ns[kind]) for kind in WorkKind}
+        return sha256(json.dumps(prices, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +86,29 @@ def load_costs(path: Path = REFERENCE) -> CostTable:
     """Read a table. Raises ConfigurationError for missing, unknown or absurd entries."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        costs: dict[str, float] = table["ns"]
-        name, machine, spread = table["name"], table["machine"], table["spread_ratio"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        costs: dict[str, object] = dict(table["ns"])
+        name, spread = str(table["name"]), float(table["spread_ratio"])
+        machine, cores = str(table["machine"]["processor"]), int(table["machine"]["cores"])
+        sync_ns = float(table.get("disk_sync_ns", 0))
+    except KeyError as error:
+        remedy = f"it is no table of costs: {error} is missing"
+        raise ConfigurationError("costs", str(path), remedy) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError("costs", str(path), f"it cannot be read: {error}") from error
+    return CostTable(
+        name=name, machine=machine, cores=cores, spread_ratio=spread, ns=_take_prices(costs),
+        disk_sync_ns=sync_ns,
+    )
+
+
+def _take_prices(costs: dict[str, object]) -> tuple[float, ...]:
     wanted = [kind.name.lower() for kind in WorkKind if kind not in FROM_PROFILE]
     for key in sorted(set(wanted) ^ set(costs)):
         remedy = "add it" if key in wanted else f"known kinds: {', '.join(wanted)}"
         raise ConfigurationError(f"costs.{key}", costs.get(key), remedy)
+    prices: dict[str, float] = {}
     for key, ns in costs.items():
         if isinstance(ns, bool) or not isinstance(ns, int | float):
             raise ConfigurationError(f"costs.{key}", ns, "give nanoseconds as a number")
-    ns_by_kind = [costs.get(kind.name.lower(), 0) for kind in WorkKind]
-    return CostTable(
-        name=str(name), machine=str(machine), spread_ratio=float(spread), ns=tuple(ns_by_kind)
-    )
+        prices[key] = ns
+    return tuple(prices.get(kind.name.lower(), 0) for kind in WorkKind)

@@ -75,7 +75,8 @@ def gather_result(
     return RunResult(
         verdict=verdict, digest=simulation.city.journal.digest(), scenario=scenario.name,
         seed=scenario.seed, config=describe_config(scenario), costs=simulation.city.costs.name,
-        thresholds=thresholds, metrics=numbers, question=scenario.question,
+        costs_hash=simulation.city.costs.digest, thresholds=thresholds, metrics=numbers,
+        question=scenario.question,
         note=_describe_end(simulation, findings.late_ns), subject=simulation.people.subject,
         series=metrics.build_series(), blocks=_tabulate_blocks(simulation),
         histograms=metrics.histograms, faults=_list_faults(simulation),

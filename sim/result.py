@@ -152,11 +152,11 @@ class RunResult:
     """Everything known about a finished or stopped run.
 
     ``config`` is plain JSON (``describe_config`` makes it), ``costs`` the name of the cost
-    table, ``note`` one sentence about the verdict where there is one ("stopped at 12:40"),
-    ``subject`` what the city's users send (ballot, application, bid). ``series`` are arrays of
-    one length with ``t_s``; ``blocks`` are columns of one length (height, at_s, interval_s,
-    round, transactions, bytes, propagation_p50_s, propagation_p95_s). Metrics must be
-    registered and finite.
+    table and ``costs_hash`` that of its prices, ``note`` one sentence about the verdict
+    where there is one ("stopped at 12:40"), ``subject`` what the city's users send (ballot,
+    application, bid). ``series`` are arrays of one length with ``t_s``; ``blocks`` are
+    columns of one length (height, at_s, interval_s, round, transactions, bytes,
+    propagation_p50_s, propagation_p95_s). Metrics must be registered and finite.
     """
 
     verdict: Verdict
@@ -167,6 +167,7 @@ class RunResult:
     costs: str
     thresholds: tuple[ThresholdOutcome, ...]
     metrics: Mapping[str, float]
+    costs_hash: str = ""
     commit: str = "unknown"
     versions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
@@ -217,6 +218,7 @@ class RunResult:
             "commit": self.commit,
             "versions": describe_config(self.versions),
             "costs": self.costs,
+            "costs_hash": self.costs_hash,
             "thresholds": [describe_config(outcome) for outcome in self.thresholds],
             "metrics": describe_config(self.metrics),
         }
@@ -349,6 +351,7 @@ def _load(folder: Path) -> RunResult:
     words = ("question", "note", "subject", "reproduce")
     return RunResult(
         verdict=Verdict(main["verdict"]),
+        costs_hash=main.get("costs_hash", ""),  # older results have none
         thresholds=tuple(ThresholdOutcome(**row) for row in main["thresholds"]),
         series={name: col for name, col in columns.items() if not name.startswith("blocks.")},
         blocks={name[7:]: col for name, col in columns.items() if name.startswith("blocks.")},

@@ -15,7 +15,7 @@ from node.work import Work
 from sim.ballots import measure_crypto_floor
 from sim.city import City
 from sim.clocks import ClockConfig
-from sim.costs import load_costs
+from sim.costs import CostTable, load_costs
 from sim.errors import ConfigurationError, InvariantBroken
 from sim.faults import FaultSchedule
 from sim.gather import Ended, gather_result
@@ -41,11 +41,14 @@ class Simulation:
     """One run of one scenario. ``run`` may be called once.
 
     ``workers`` processes make users' cryptography ahead of time; ``share`` off makes every peer
-    compute everything itself. Neither changes the digest. Raises ConfigurationError for what a
-    scenario asks that its city cannot do.
+    compute everything itself. Neither changes the digest; ``costs`` does, in place of the
+    reference table. Raises ConfigurationError for what a scenario asks that its city cannot do.
     """
 
-    def __init__(self, scenario: Scenario, *, workers: int = 0, share: bool = True) -> None:
+    def __init__(
+        self, scenario: Scenario, *, workers: int = 0, share: bool = True,
+        costs: CostTable | None = None,
+    ) -> None:
         scenario.verify_times()
         self.scenario = scenario
         self.workers = workers
@@ -57,7 +60,7 @@ class Simulation:
         identities = derive_identities(scenario.seed, topology)
         chief = derive_identity(scenario.seed, "registrar")
         genesis = make_genesis(topology, identities, chief, scenario.params, self.start_ns)
-        self.costs = load_costs()
+        self.costs = load_costs() if costs is None else costs
         work: Work = SharedWork() if share else Work()
         self.city = City(
             kernel=self.kernel, topology=topology, genesis=genesis, identities=identities,

@@ -168,7 +168,8 @@ def build_election(users=60_000, *, stopped=False, rules=RULES, broken=False):
     return RunResult(
         verdict=decide_verdict(thresholds=outcomes, invariants=invariants, stopped=stopped),
         digest="5b3cf0a2d7e94c1186aa0f5e23b1c97d5b3cf0a2d7e94c1186aa0f5e23b1c97d",
-        scenario="election-day", seed=7, commit="1a2b3c4d5e6f", costs="reference-2026",
+        scenario="election-day", seed=7, commit="1a2b3c4d5e6f",
+        costs="reference-2026", costs_hash="00112233aabbccdd",
         config={"users": users, "peers": 1000, "workload": {"opens": "08:00", "districts": 15}},
         versions={"python": "3.11.7", "veche": "0.1.0", "numpy": "2.4.6"},
         question="Can the city vote in one day, and can every citizen check the result?",
@@ -202,6 +203,7 @@ def build_fairs():
     )
     return RunResult(
         verdict=decide_verdict(thresholds=outcomes, invariants=()), digest="77" * 32,
-        scenario="stall-window", seed=1, config={"places": 2736}, costs="reference-2026",
+        scenario="stall-window", seed=1, config={"places": 2736},
+        costs="reference-2026", costs_hash="00112233aabbccdd",
         thresholds=outcomes, metrics=numbers, subject="application",
     )

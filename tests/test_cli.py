@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import veche
+from sim.costs import REFERENCE, load_costs
 from sim.errors import InvariantBroken
 from sim.progress import Progress
 from sim.result import RunResult, Verdict
@@ -55,7 +56,7 @@ def run(capsys, monkeypatch):
     return call
 
 
-def invent(scenario, workers, progress):
+def invent(scenario, costs, workers, progress):
     """A passed result of the size asked for."""
     progress(Progress(
         virtual_ns=2, start_ns=1, end_ns=3, midnight_ns=0, wall_s=0.0, backlog=1, blocks=1,
@@ -76,7 +77,7 @@ def test_help_lists_the_verbs_that_work_with_an_example(run):
         code, out, _ = run(*words)
         assert code == 0
         assert "Example: veche run smoke" in out
-    assert set(veche.cli.commands) == {"run", "report"}
+    assert set(veche.cli.commands) == {"calibrate", "report", "run"}
     for verb in veche.cli.commands:
         code, out, _ = run(verb, "--help")
         assert code == 0
@@ -121,14 +122,42 @@ def test_quiet_prints_the_verdict_and_the_last_line(mine, run):
 
 
 def test_a_failed_threshold_exits_with_99(mine, run):
-    def fail(scenario, workers, progress):
+    def fail(scenario, costs, workers, progress):
         return build_election(500)
 
     assert run("run", mine, simulate=fail)[0] == 99
 
 
+def test_a_run_with_another_table_of_costs_says_so_in_its_last_line(mine, run):
+    table = json.loads(REFERENCE.read_text()) | {"name": "ours"}
+    table["ns"]["sign"] = 1
+    Path("our costs.json").write_text(json.dumps(table))
+    taken = []
+
+    def simulate(scenario, costs, workers, progress):
+        taken.append(costs)
+        return invent(scenario, costs, workers, progress)
+
+    code, out, _ = run("run", mine, "--costs", "our costs.json", simulate=simulate)
+    assert code == 0
+    assert taken[0].name == "ours"
+    assert f"ours, {taken[0].digest}" in out
+    assert "--costs 'our costs.json'" in out.splitlines()[-1]
+    run("run", mine, simulate=simulate)
+    assert taken[1] == load_costs()
+
+
+def test_a_wrong_table_of_costs_is_told_before_there_is_a_folder(mine, run):
+    Path("costs.json").write_text("{}")
+    for name in ("costs.json", "none.json"):
+        code, _, err = run("run", mine, "--costs", name, "--out", "x", simulate=invent)
+        assert code == 104
+        assert name in one_line(err)
+    assert not Path("x").exists()
+
+
 def test_an_interrupted_run_is_kept_as_partial(mine, run):
-    def stop(scenario, workers, progress):
+    def stop(scenario, costs, workers, progress):
         return build_election(500, stopped=True)
 
     code, out, _ = run("run", mine, "--out", "x", simulate=stop)
@@ -139,7 +168,7 @@ def test_an_interrupted_run_is_kept_as_partial(mine, run):
 
 
 def test_an_interrupt_before_there_is_a_result_leaves_no_folder(mine, run):
-    def stop(scenario, workers, progress):
+    def stop(scenario, costs, workers, progress):
         raise KeyboardInterrupt
 
     code, _, err = run("run", mine, "--out", "x", simulate=stop)
@@ -149,7 +178,7 @@ def test_an_interrupt_before_there_is_a_result_leaves_no_folder(mine, run):
 
 
 def test_a_broken_invariant_exits_with_110_and_the_line_that_repeats_it(mine, run):
-    def fork(scenario, workers, progress):
+    def fork(scenario, costs, workers, progress):
         raise InvariantBroken("one chain", 5, "two blocks at height 3")
 
     code, _, err = run("run", mine, "--seed", 3, simulate=fork)
@@ -159,7 +188,7 @@ def test_a_broken_invariant_exits_with_110_and_the_line_that_repeats_it(mine, ru
 
 
 def test_our_own_bug_keeps_its_traceback_and_ends_with_the_line(mine, monkeypatch):
-    def fail(scenario, workers, progress):
+    def fail(scenario, costs, workers, progress):
         raise AssertionError("a bug")
 
     monkeypatch.setattr(veche, "simulate", fail)
@@ -186,6 +215,10 @@ def test_our_own_bug_keeps_its_traceback_and_ends_with_the_line(mine, monkeypatc
     (("run", "mine.py", "--out", "."), "--out="),
     (("run", "mine.py", "--out", "mine.py/x"), "--out="),
     (("fly",), "fly"),
+    (("calibrate", "--out", "mine.py"), "--out='mine.py'"),
+    (("calibrate", "--out", "none/x.json"), "--out='none/x.json'"),
+    (("calibrate", "--folder", "none"), "--folder='none'"),
+    (("calibrate", "--repeats", "1"), "repeats"),
     (("report", "nowhere"), "nowhere"),
 ])
 def test_a_mistake_is_one_line_that_names_the_value_and_exits_with_104(mine, run, words, told):
@@ -223,6 +256,15 @@ def test_report_writes_the_page_again(tmp_path, run):
     (tmp_path / "run/report.html").unlink()
     assert run("report", tmp_path / "run", "--quiet")[1] == ""
     assert (tmp_path / "run/report.html").read_bytes() == page
+
+
+@pytest.mark.slow
+def test_calibrate_writes_a_table_that_a_run_takes(mine, run):
+    code, out, err = run("calibrate", "--repeats", 2, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(Path("costs-1.json").read_text())
+    assert load_costs(Path("costs-1.json")).name == "costs-1"
+    assert run("run", mine, "--costs", "costs-1.json", simulate=invent)[0] == 0
 
 
 @pytest.mark.slow

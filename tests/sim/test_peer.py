@@ -16,10 +16,10 @@ from node.inputs import Input, Received, Started, Submitted, TimerFired
 from node.types import Now
 from node.work import WorkKind
 from sim.clocks import Clock
-from sim.costs import load_costs, price
+from sim.costs import price
 from sim.kernel import EPOCH_NS
 from sim.topology import SERVER, TopologyConfig
-from tests.sim.wires import Listener, Script, Wires, make_peers
+from tests.sim.wires import COSTS, Listener, Script, Wires, make_peers
 
 SERVERS = TopologyConfig(validators=4, relays=2, observers=0)
 MS = 1_000_000
@@ -279,6 +279,6 @@ def test_reads_take_the_processor_before_what_waits():
 def test_a_slowed_peer_takes_its_factor_longer():
     _, _, peers = make_city()
     start(peers[0], Worked(WorkKind.EXECUTE, 1))
-    peers[0].price(price(load_costs(), SERVER, 4.0))
+    peers[0].price(price(COSTS, SERVER, 4.0))
     peers[0].tell(Started())
     assert peers[0].busy_ns == 4 * EXECUTE_NS

@@ -23,7 +23,7 @@ from tests.synthetic import build_election, build_fairs
 
 TOP_LEVEL = [
     "schema", "verdict", "exit_code", "digest", "scenario", "seed", "config", "config_hash",
-    "commit", "versions", "costs", "thresholds", "metrics",
+    "commit", "versions", "costs", "costs_hash", "thresholds", "metrics",
 ]
 
 
@@ -48,6 +48,15 @@ def test_a_saved_result_is_loaded_as_it_was(tmp_path, build):
     result = build()
     result.save(tmp_path / "run")
     require_equal(result, RunResult.load(tmp_path / "run"))
+
+
+def test_a_result_from_before_tables_had_digests_is_read(tmp_path, election):
+    election.save(tmp_path / "run")
+    path = tmp_path / "run/result.json"
+    content = json.loads(path.read_text())
+    del content["costs_hash"]
+    path.write_text(json.dumps(content))
+    assert RunResult.load(tmp_path / "run").costs_hash == ""
 
 
 def test_result_json_has_exactly_the_documented_top_level(tmp_path, election):
