@@ -17,8 +17,8 @@ from sim.crowd import CrowdColumns
 from sim.electorate import Rows
 from sim.office import Office, Script, Step, Task
 from sim.signing import SignedStore
+from sim.times import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 BATCH = 500
 TICKETS_AHEAD = 64
 ANNOUNCED_NS = 120 * SECOND_NS

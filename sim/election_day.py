@@ -17,15 +17,14 @@ from sim.prover import Prover
 from sim.registrar import OfficeConfig, Registrar, Stage
 from sim.result import InvariantOutcome
 from sim.streams import Streams
-from sim.times import parse_time_ns
+from sim.times import HOUR_NS, SECOND_NS, parse_time_ns
 from sim.voter_columns import State, compute_told
 from sim.voters import Habits, Voters
 from sim.workers import WorkerPool
 from sim.workload import Election
 
-SECOND_NS = 1_000_000_000
 VOTING = 1
-TALLY_NS_MAX = 3 * 3_600 * SECOND_NS
+TALLY_NS_MAX = 3 * HOUR_NS
 
 
 class ElectionDay:

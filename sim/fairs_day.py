@@ -15,9 +15,9 @@ from sim.people import SAMPLE_NS, Counts, Findings
 from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.signing import SignedStore
+from sim.times import HOUR_NS, SECOND_NS
 
-SECOND_NS = 1_000_000_000
-AFTER_NS_MAX = 3 * 3_600 * SECOND_NS
+AFTER_NS_MAX = 3 * HOUR_NS
 
 Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
 

@@ -26,11 +26,16 @@ from sim.errors import ConfigurationError
 from sim.kernel import Kernel
 from sim.rules import Loss, Partition, Rule, RuleSet, SlowLink
 from sim.streams import Streams
+from sim.times import (
+    SECOND_NS,
+    format_duration,
+    format_time,
+    parse_duration_ns,
+    parse_time_ns,
+)
 from sim.topology import Topology
 
 ROLE_WORDS = {"validators": Role.VALIDATOR, "relays": Role.RELAY, "observers": Role.OBSERVER}
-UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
 class City(Protocol):
@@ -141,9 +146,11 @@ class Fault:
 
     def __str__(self) -> str:
         """As the command line would say it, without the verb's own options."""
-        sign = "+" if self.since_start else ""
-        lasts = f" for={self.for_ns // UNITS_NS['s']}s" if self.for_ns else ""
-        return f"{self.verb} {self.who} at={sign}{_describe_time(self.at_ns)}{lasts}"
+        at = format_time(self.at_ns)
+        if self.since_start:
+            at = f"+{format_duration(self.at_ns)}"
+        lasts = f" for={format_duration(self.for_ns)}" if self.for_ns else ""
+        return f"{self.verb} {self.who} at={at}{lasts}"
 
     def with_options(self, options: dict[str, str]) -> "Fault":
         """The same with its own options read; their names are among ``keys``."""
@@ -228,7 +235,7 @@ class ClockOffset(Fault):
     verb: ClassVar[str] = "clock"
     keys: ClassVar[tuple[str, ...]] = ("offset",)
 
-    offset_ns: int = 15 * UNITS_NS["s"]
+    offset_ns: int = 15 * SECOND_NS
 
     def with_options(self, options: dict[str, str]) -> "ClockOffset":
         """``offset`` is a duration, with a minus if clocks fall behind."""
@@ -346,9 +353,9 @@ class FaultSchedule:
         for number, fault in enumerate(self._faults):
             begin_ns = fault.at_ns + (start_ns if fault.since_start else midnight_ns)
             if begin_ns < start_ns:
-                opening = _describe_time(start_ns - midnight_ns)
+                opening = format_time(start_ns - midnight_ns)
                 raise ConfigurationError(
-                    f"{fault.verb} at", _describe_time(fault.at_ns),
+                    f"{fault.verb} at", format_time(fault.at_ns),
                     f"the run starts at {opening}; give a later time",
                 )
             # a stream for each: adding one at the end moves no other's peers
@@ -384,20 +391,12 @@ def parse_fault(text: str) -> Fault:
         raise ConfigurationError("fault", text, "say when: at=09:30, or at=+90s from the start")
     at = options["at"]
     fault = kind(
-        at_ns=parse_duration_ns("at", at[1:]) if at.startswith("+") else _parse_clock_ns(at),
+        at_ns=_parse_at_ns(at),
         since_start=at.startswith("+"),
         for_ns=parse_duration_ns("for", options["for"]) if "for" in options else 0,
         who=_parse_selection(text, options),
     )
     return fault.with_options({key: options[key] for key in kind.keys if key in options})
-
-
-def parse_duration_ns(field: str, text: str) -> int:
-    """"1h30m", "20m", "90s", "500ms" as nanoseconds."""
-    parts = DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ConfigurationError(field, text, "give a duration such as 20m, 90s or 500ms")
-    return sum(round(float(number) * UNITS_NS[unit]) for number, unit in parts)
 
 
 def _begin(planned: tuple[PlannedFault, Kernel, City]) -> None:
@@ -435,12 +434,14 @@ def _parse_selection(text: str, options: dict[str, str]) -> Selection:
     return Selection(indices=tuple(int(index) for index in amount.split(",")))
 
 
-def _parse_clock_ns(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text)
-    if match is None:
-        raise ConfigurationError("at", text, "give a local time such as 09:30, or +90s")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return (hours * 3_600 + minutes * 60 + seconds) * UNITS_NS["s"]
+def _parse_at_ns(text: str) -> int:
+    if text.startswith("+"):
+        return parse_duration_ns("at", text[1:])
+    try:
+        return parse_time_ns("at", text)
+    except ConfigurationError as error:
+        remedy = f"{error.remedy}, or +90s from the run's start"
+        raise ConfigurationError("at", text, remedy) from error
 
 
 def _parse_number(
@@ -463,8 +464,3 @@ def _parse_word(options: dict[str, str], key: str, default: str, other: str) -> 
     if word not in (default, other):
         raise ConfigurationError(key, word, f"give {default} or {other}")
     return word == default
-
-
-def _describe_time(ns: int) -> str:
-    minutes = ns // UNITS_NS["m"]
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"

@@ -22,6 +22,7 @@ from sim.result import (
     describe_config,
 )
 from sim.scenario import Scenario
+from sim.times import format_time
 
 STEADY_SHARE = 0.1
 """Of the window in which transactions were final, this much at each end is not steady."""
@@ -86,8 +87,7 @@ def gather_result(
 
 
 def _describe_end(simulation: Ended, late_ns: int) -> str:
-    at_s = (simulation.city.kernel.now_ns - EPOCH_NS) // 1_000_000_000
-    at = f"{at_s // 3_600:02d}:{at_s // 60 % 60:02d}:{at_s % 60:02d}"
+    at = format_time(simulation.city.kernel.now_ns - EPOCH_NS)
     if simulation.broken is not None:
         return str(simulation.broken)
     if simulation.stopped:

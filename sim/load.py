@@ -1,8 +1,8 @@
 """Arrival curves: how many come when, read from CSV, and moments drawn from them.
 
 A file has a header and three columns: ``start`` and ``end`` of a bin, as local time of day
-(``08:15``, ``08:15:30``; beyond 24:00 for later days) or as seconds since midnight, and
-``count``. Lines that begin with # are comments. Bins follow one another without holes.
+(``08:15``, ``08:15:30``; hours go on beyond 24 for later days) or as seconds since midnight,
+and ``count``. Lines that begin with # are comments. Bins follow one another without holes.
 
 Load is open: moments are drawn before anything is known about how the city answers, and a
 late answer delays nobody else's arrival.
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import ConfigurationError
+from sim.times import SECOND_NS, format_time, parse_time_ns
 
-SECOND_NS = 1_000_000_000
 BINS_MAX = 1_000_000
 DATA = Path(__file__).parent.parent / "scenarios" / "data"
 _HEADER = ["start", "end", "count"]
-_SECONDS_MAX = 366 * 86_400
+_HOURS_MAX = 366 * 24
 
 Moments = NDArray[np.int64]
 
@@ -119,7 +119,7 @@ class ArrivalCurve:
         kept = high > low
         counts = self.counts * (high - low) / np.diff(self.edges_ns)
         if not kept.any() or float(counts[kept].sum()) <= 0:
-            span = f"{_format_time(start_ns)} to {_format_time(end_ns)}"
+            span = f"{format_time(start_ns)} to {format_time(end_ns)}"
             raise ConfigurationError("curve", span, "the curve has no arrivals in this time")
         edges = np.append(low[kept], high[kept][-1])
         return ArrivalCurve(edges_ns=edges, counts=counts[kept])
@@ -151,9 +151,9 @@ def _parse_bin(path: Path, number: int, line: str) -> tuple[int, int, float]:
     if len(fields) != len(_HEADER):
         raise _complain(path, number, line, f"give {len(_HEADER)} columns: {','.join(_HEADER)}")
     try:
-        start_ns, end_ns = parse_time_ns(fields[0]), parse_time_ns(fields[1])
-    except ValueError as error:
-        raise _complain(path, number, line, str(error)) from error
+        start_ns, end_ns = _parse_edge_ns(fields[0]), _parse_edge_ns(fields[1])
+    except ConfigurationError as error:
+        raise _complain(path, number, line, error.remedy) from error
     try:
         count = float(fields[2])
     except ValueError as error:
@@ -163,31 +163,17 @@ def _parse_bin(path: Path, number: int, line: str) -> tuple[int, int, float]:
     return start_ns, end_ns, count
 
 
-def parse_time_ns(text: str) -> int:
-    """Nanoseconds since midnight of "HH:MM", "HH:MM:SS" or a number of seconds.
-
-    Raises ValueError, saying what is wrong with the text.
-    """
-    parts = text.strip().split(":")
-    if len(parts) == 1:
-        try:
-            seconds = float(parts[0])
-        except ValueError:
-            raise ValueError(f"{text!r} is not a time (HH:MM or seconds)") from None
-        if not 0 <= seconds <= _SECONDS_MAX:
-            raise ValueError(f"{text!r} is not within a year")
-        return round(seconds * SECOND_NS)
-    if len(parts) > 3 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text!r} is not a time (HH:MM or seconds)")
-    hours, minutes, rest = (*map(int, parts), 0)[:3]
-    if minutes > 59 or rest > 59 or hours * 3600 > _SECONDS_MAX:
-        raise ValueError(f"{text!r} is not a time (HH:MM or seconds)")
-    return (hours * 3600 + minutes * 60 + rest) * SECOND_NS
-
-
-def _format_time(at_ns: int) -> str:
-    seconds = at_ns // SECOND_NS
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+def _parse_edge_ns(text: str) -> int:
+    if ":" in text:
+        return parse_time_ns("curve", text, hours_max=_HOURS_MAX)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= _HOURS_MAX * 3_600:
+        remedy = "give a time of day (HH:MM) or seconds since midnight, within a year"
+        raise ConfigurationError("curve", text, remedy)
+    return round(seconds * SECOND_NS)
 
 
 def _complain(path: Path, number: int, line: str, remedy: str) -> ConfigurationError:

@@ -29,10 +29,9 @@ from sim.result import RunResult
 from sim.scenario import Scenario
 from sim.shared import SharedWork
 from sim.streams import Streams
-from sim.times import parse_time_ns
+from sim.times import SECOND_NS, parse_time_ns
 from sim.topology import Topology
 
-SECOND_NS = 1_000_000_000
 SLICE_NS = 20 * SECOND_NS
 SETTLE_NS = 60 * SECOND_NS
 

@@ -20,7 +20,7 @@ from sim.bidders import (
 from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
-from sim.fairs_day import SECOND_NS, FairsDay
+from sim.fairs_day import FairsDay
 from sim.inversions import count_inversions
 from sim.load import Moments, read_curve
 from sim.metrics import Metrics
@@ -30,7 +30,7 @@ from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.signing import SignedStore
 from sim.streams import Streams
-from sim.times import parse_time_ns
+from sim.times import SECOND_NS, parse_time_ns
 from sim.voter_columns import State
 from sim.workers import open_crew
 from sim.workload import StallAuction

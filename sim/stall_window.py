@@ -11,7 +11,7 @@ from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
 from sim.fairs_auditor import FairsAuditor
-from sim.fairs_day import SECOND_NS, FairsDay
+from sim.fairs_day import FairsDay
 from sim.inversions import count_inversions
 from sim.load import read_curve
 from sim.metrics import Metrics
@@ -22,7 +22,7 @@ from sim.result import InvariantOutcome
 from sim.season_office import make_season_script
 from sim.signing import SignedStore
 from sim.streams import Streams
-from sim.times import parse_time_ns
+from sim.times import SECOND_NS, parse_time_ns
 from sim.workers import open_crew
 from sim.workload import StallWindow
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ConfigurationError
-from sim.load import SECOND_NS, ArrivalCurve, parse_time_ns
+from sim.load import ArrivalCurve
 from sim.streams import Streams
+from sim.times import HOUR_NS, SECOND_NS
 
 DATA = Path(__file__).parents[2] / "scenarios" / "data"
-HOUR_NS = 3_600 * SECOND_NS
 
 
 def write(folder: Path, text: str) -> Path:
@@ -109,7 +109,13 @@ def test_seconds_and_times_of_day_are_the_same_thing(tmp_path):
     text = "start,end,count\n# a note\n\n0,01:00,3\n3600,7200,1"
     curve = ArrivalCurve.read(write(tmp_path, text))
     assert curve.edges_ns.tolist() == [0, HOUR_NS, 2 * HOUR_NS]
-    assert parse_time_ns("25:00:01") == 90_001 * SECOND_NS
+
+
+def test_a_curve_may_go_on_into_later_days(tmp_path):
+    curve = ArrivalCurve.read(write(tmp_path, "start,end,count\n23:00,25:00:01,3"))
+    assert curve.end_ns == 90_001 * SECOND_NS
+    with pytest.raises(ConfigurationError, match="line 2"):
+        ArrivalCurve.read(write(tmp_path, "start,end,count\n23:00,9000:00,3"))
 
 
 def test_a_bin_that_is_cut_keeps_its_rate():
@@ -121,7 +127,7 @@ def test_a_bin_that_is_cut_keeps_its_rate():
 def test_a_window_in_which_nobody_comes_is_refused():
     with pytest.raises(ConfigurationError, match="no arrivals"):
         make(1, 0).window(HOUR_NS, 2 * HOUR_NS)
-    with pytest.raises(ConfigurationError, match="05:00:00 to 06:00:00"):
+    with pytest.raises(ConfigurationError, match="05:00 to 06:00"):
         make(1, 0).window(5 * HOUR_NS, 6 * HOUR_NS)
 
 
