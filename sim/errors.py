@@ -4,7 +4,13 @@ A message is one line that names the value and the remedy. A broken assertion is
 a fault of a virtual peer is an event, never an error.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
+
+LISTED_MAX = 12
+LIKE_RATIO = 0.7
+"""difflib's own 0.6 takes "for" for "factor"."""
 
 
 class SimError(Exception):
@@ -23,6 +29,20 @@ class ConfigurationError(SimError):
         self.field = field
         self.value = value
         self.remedy = remedy
+
+
+def suggest(name: str, known: Iterable[str], *, listed_in: str = "") -> str:
+    """The remedy for an unknown name: "did you mean X?" if one is near, else what is known.
+
+    ``listed_in`` says where all are listed, for more than anyone reads in an error.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, 1, LIKE_RATIO)
+    if near:
+        return f"did you mean {near[0]}?"
+    shown = names if len(names) <= LISTED_MAX or not listed_in else names[:LISTED_MAX]
+    more = "" if shown == names else f", ... (all {len(names)}: {listed_in})"
+    return f"known: {', '.join(shown)}{more}"
 
 
 class ScenarioScriptError(SimError):

@@ -22,7 +22,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from node.inputs import Role
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, suggest
 from sim.kernel import Kernel
 from sim.rules import Loss, Partition, Rule, RuleSet, SlowLink
 from sim.streams import Streams
@@ -105,8 +105,9 @@ class Selection:
                     raise ConfigurationError("peers", index, remedy)
             return tuple(sorted(set(self.indices)))
         if self.region and self.region not in topology.regions:
-            remedy = f"give one of {', '.join(topology.regions)}"
-            raise ConfigurationError("region", self.region, remedy)
+            raise ConfigurationError(
+                "region", self.region, suggest(self.region, topology.regions)
+            )
         known = [
             peer.index for peer in topology.peers
             if self.role in (None, peer.role)
@@ -375,7 +376,7 @@ def parse_fault(text: str) -> Fault:
     # no table of verbs to edit: a class that exists can be written
     kinds = {kind.verb: kind for kind in Fault.__subclasses__()}
     if verb not in kinds:
-        raise ConfigurationError("fault", verb, f"give one of {', '.join(sorted(kinds))}")
+        raise ConfigurationError("fault", verb, suggest(verb, sorted(kinds)))
     kind = kinds[verb]
     options: dict[str, str] = {}
     for word in rest:
@@ -386,7 +387,7 @@ def parse_fault(text: str) -> Fault:
     known = (*ROLE_WORDS, "peers", "region", "at", "for", *kind.keys)
     for key in options:
         if key not in known:
-            raise ConfigurationError("fault", key, f"{verb} knows {', '.join(known)}")
+            raise ConfigurationError(f"{verb} option", key, suggest(key, known))
     if "at" not in options:
         raise ConfigurationError("fault", text, "say when: at=09:30, or at=+90s from the start")
     at = options["at"]

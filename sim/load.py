@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, suggest
 from sim.times import SECOND_NS, format_time, parse_time_ns
 
 BINS_MAX = 1_000_000
@@ -142,8 +142,12 @@ class ArrivalCurve:
 
 def read_curve(name: str) -> ArrivalCurve:
     """A curve that comes with Veche, by its name, or anyone's own by its path."""
-    path = DATA / name
-    return ArrivalCurve.read(path if path.is_file() else Path(name))
+    path = next((path for path in (DATA / name, Path(name)) if path.is_file()), None)
+    if path is None:
+        known = sorted(file.name for file in DATA.glob("*.csv"))
+        remedy = f"there is no such file; {suggest(name, known)}"
+        raise ConfigurationError("curve", name, remedy)
+    return ArrivalCurve.read(path)
 
 
 def _parse_bin(path: Path, number: int, line: str) -> tuple[int, int, float]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, suggest
 from sim.histogram import (
     BUCKETS,
     FloatArray,
@@ -19,7 +19,7 @@ from sim.histogram import (
     compute_buckets,
     compute_quantile_ns,
 )
-from sim.registry import PERCENTILES, find_near, get_metric, require_distribution
+from sim.registry import PERCENTILES, get_metric, require_distribution
 
 # Series of happenings, as a rate per second in each bin
 RATES: dict[str, str] = {
@@ -38,7 +38,7 @@ class Metrics:
     """What one run counted. ``midnight_ns`` is the virtual instant when the local day began.
 
     Series then carry seconds of the local day, as people read them. Every method raises
-    ConfigurationError, with near names, for a name that the registry does not know.
+    ConfigurationError, with a suggestion, for a name that the registry does not know.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class Metrics:
         """A level such as the backlog has this value from now on."""
         bins = self._levels.get(series)
         if bins is None:
-            raise ConfigurationError("series", series, f"known: {', '.join(LEVELS)}")
+            raise ConfigurationError("series", series, suggest(series, LEVELS))
         index = (at_ns - self.start_ns) // self.bin_ns
         assert index >= 0, "before the run began"
         highest = bins[index][0] if index in bins else value
@@ -216,8 +216,7 @@ class Metrics:
     def _rate(self, series: str) -> dict[int, int]:
         bins = self._rates.get(series)
         if bins is None:
-            near = find_near(series, RATES)
-            raise ConfigurationError("series", series, f"no such series; near: {near}")
+            raise ConfigurationError("series", series, suggest(series, RATES))
         return bins
 
     def _histogram(self, key: str) -> Histogram:

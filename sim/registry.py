@@ -4,11 +4,10 @@ Names are dotted, units last. The same names stand in code, result.json, thresho
 documents (reports/README.md is generated from here). A metric is added by adding a row.
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, suggest
 
 Better: TypeAlias = Literal["higher", "lower", "neither"]
 
@@ -134,26 +133,20 @@ def _build() -> dict[str, Metric]:
 REGISTRY: dict[str, Metric] = _build()
 
 
-def find_near(name: str, known: dict[str, Metric] | dict[str, str]) -> str:
-    """Up to three known names nearest to a mistaken one, for an error message."""
-    near = difflib.get_close_matches(name, known, 3, 0.5)
-    if not near:
-        head = name.split(".")[0]
-        near = [other for other in known if other.split(".")[0] == head][:3]
-    return ", ".join(near) or "see reports/README.md"
-
-
 def get_metric(name: str, field: str = "metric") -> Metric:
-    """The registry's row; ConfigurationError with near names if there is none."""
+    """The registry's row; ConfigurationError that suggests a name if there is none."""
     metric = REGISTRY.get(name)
     if metric is None:
-        near = find_near(name, REGISTRY)
-        raise ConfigurationError(field, name, f"no such metric; near: {near}")
+        family = name.partition(".")[0]
+        # the names of its own family first, for they are the likeliest to be meant
+        known = sorted(REGISTRY, key=lambda other: other.partition(".")[0] != family)
+        remedy = suggest(name, known, listed_in="reports/README.md")
+        raise ConfigurationError(field, name, remedy)
     return metric
 
 
 def require_distribution(name: str) -> None:
-    """ConfigurationError, listing near names, if no histogram is kept under that name."""
+    """ConfigurationError that suggests a name if no histogram is kept under this one."""
     if name not in DISTRIBUTIONS:
-        near = find_near(name, DISTRIBUTIONS)
-        raise ConfigurationError("distribution", name, f"no such distribution; near: {near}")
+        remedy = suggest(name, DISTRIBUTIONS, listed_in="reports/README.md")
+        raise ConfigurationError("distribution", name, remedy)

@@ -4,7 +4,6 @@ A file defines ``scenario = Scenario(...)``; its docstring asks the question. ``
 takes a name in scenarios/ or the path of anyone's own file.
 """
 
-import difflib
 import importlib.util
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import TypeVar
 
 from node.errors import InvalidParams
 from node.params import Params
-from sim.errors import ConfigurationError, ScenarioScriptError
+from sim.errors import ConfigurationError, ScenarioScriptError, suggest
 from sim.faults import Fault, parse_fault
 from sim.thresholds import Threshold
-from sim.times import parse_time_ns
+from sim.times import format_duration, parse_time_ns
 from sim.topology import PRESETS, TopologyConfig
 from sim.workload import Workload
 
@@ -24,6 +23,15 @@ SCENARIOS = Path(__file__).parent.parent / "scenarios"
 PEERS_MIN = 10
 PEERS_MAX = 100_000
 USERS_MAX = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What ``--set`` changes: its name, its value now, and in which unit that is."""
+
+    name: str
+    value: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +70,6 @@ class Scenario:
         _require_whole("users", self.users, 1, USERS_MAX)
         _require_whole("peers", self.peers, PEERS_MIN, PEERS_MAX)
         _require_whole("seed", self.seed, 0, 2**63 - 1)
-        if self.preset not in PRESETS:
-            raise ConfigurationError("preset", self.preset, f"one of {', '.join(PRESETS)}")
         self.build_topology_config()
         if self.late is not None:
             observers = self.build_topology_config().observers
@@ -105,11 +111,7 @@ class Scenario:
         if users is not None:
             scenario = replace(scenario, users=users)
         if peers is not None:
-            late = scenario.late
-            if late is not None:
-                share = late.observers / self.peers
-                late = replace(late, observers=max(1, round(peers * share)))
-            scenario = replace(scenario, peers=peers, late=late)
+            scenario = _scale(scenario, peers)
         if seed is not None:
             scenario = replace(scenario, seed=seed)
         try:
@@ -119,29 +121,71 @@ class Scenario:
             for name, text in (settings or {}).items():
                 scenario = _set(scenario, name, text)
         except InvalidParams as error:
-            raise ConfigurationError(error.field, error.value, error.remedy) from error
+            raise _translate(error) from error
         parsed = tuple(parse_fault(text) for text in faults)
         return replace(scenario, faults=scenario.faults + parsed) if parsed else scenario
 
 
+    def list_settings(self) -> dict[str, tuple[Setting, ...]]:
+        """All that ``--set`` can change, by what it belongs to."""
+        counts = self.build_topology_config()
+        # None stands for what the number of peers makes it
+        whole = replace(self, validators=counts.validators, relays=counts.relays)
+        workload = f"its workload, {type(self.workload).__name__}"
+        parts = {"the scenario": whole, workload: self.workload, "the chain": self.params}
+        return {
+            title: tuple(_describe(name, getattr(part, name)) for name in _list_names(part))
+            for title, part in parts.items()
+        }
+
+
 _FIXED = {"name", "question", "workload", "params", "faults", "late", "thresholds", "engine"}
+_UNITS = (
+    ("_bytes_max", "bytes"), ("_ratio", "share from 0 to 1"), ("_s", "s"),
+    ("opens", "local time"), ("closes", "local time"), ("starts", "local time"),
+    ("curve", "a file in scenarios/data, or a path"), ("preset", ", ".join(PRESETS)),
+)
+
+
+def _describe(name: str, now: int | float | str) -> Setting:
+    if isinstance(now, int) and name.endswith("_ns"):
+        return Setting(name=name, value=str(now), unit=f"ns ({format_duration(now)})")
+    unit = next((unit for ending, unit in _UNITS if name.endswith(ending)), "")
+    return Setting(name=name, value=str(now), unit=unit)
+
+
+def _scale(scenario: Scenario, peers: int) -> Scenario:
+    late = scenario.late
+    if late is not None:
+        share = late.observers / scenario.peers
+        late = replace(late, observers=max(1, round(peers * share)))
+    return replace(scenario, peers=peers, late=late)
+
+
+def _translate(error: InvalidParams) -> ConfigurationError:
+    remedy = error.remedy
+    if error.field == "engine":
+        # only this error knows which engines the node has: "the engines are: a, b"
+        remedy = suggest(str(error.value), remedy.rpartition(": ")[2].split(", "))
+    return ConfigurationError(error.field, error.value, remedy)
 
 
 def _set(scenario: Scenario, name: str, text: str) -> Scenario:
-    own = _list_settings(scenario)
-    if name in own:
-        return _replace(scenario, name, text)
     workload, params = scenario.workload, scenario.params
-    if name in _list_settings(workload):
+    if name == "peers":
+        return _scale(scenario, int(_parse(name, text, scenario.peers)))
+    if name in _list_names(scenario):
+        return _replace(scenario, name, text)
+    if name in _list_names(workload):
         return replace(scenario, workload=_replace(workload, name, text))
-    if name in _list_settings(params):
+    if name in _list_names(params):
         return replace(scenario, params=_replace(params, name, text))
-    known = own + _list_settings(workload) + _list_settings(params)
-    near = difflib.get_close_matches(name, known, 3) or sorted(known)
-    raise ConfigurationError("--set", name, f"known settings: {', '.join(near)}")
+    known = [name for part in (scenario, workload, params) for name in _list_names(part)]
+    remedy = suggest(name, known, listed_in="veche run SCENARIO --help-settings")
+    raise ConfigurationError("--set", name, remedy)
 
 
-def _list_settings(part: Scenario | Workload | Params) -> list[str]:
+def _list_names(part: Scenario | Workload | Params) -> list[str]:
     return [item.name for item in fields(part) if item.name not in _FIXED]
 
 
@@ -160,7 +204,8 @@ def _parse(name: str, text: str, now: object) -> int | float | str:
     try:
         return float(text) if isinstance(now, float) else int(text)
     except ValueError as error:
-        raise ConfigurationError(name, text, "give a number") from error
+        kind = "number" if isinstance(now, float) else "whole number"
+        raise ConfigurationError(name, text, f"give a {kind}") from error
 
 
 def _require_whole(name: str, value: int, low: int, high: int) -> None:
@@ -184,9 +229,7 @@ def load_scenario(name_or_path: str) -> Scenario:
     if path.suffix != ".py":
         path = SCENARIOS / f"{name_or_path.replace('-', '_')}.py"
         if not path.is_file() or path.stem == "__init__":
-            known = list_scenarios()
-            near = difflib.get_close_matches(name_or_path, known, 1) or known
-            remedy = f"there is no such scenario; try {', '.join(near)}"
+            remedy = suggest(name_or_path, list_scenarios())
             raise ConfigurationError("scenario", name_or_path, remedy)
     elif not path.is_file():
         raise ConfigurationError("scenario", name_or_path, "there is no such file")

@@ -24,7 +24,7 @@ _RULE = re.compile(r"\s*([A-Za-z][\w.]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*\Z")
 class Threshold:
     """A rule such as ``Threshold("lost.count == 0")``.
 
-    Raises ConfigurationError for an unknown metric (with near names), operator or number.
+    Raises ConfigurationError for an unknown metric (with a suggestion), operator or number.
     """
 
     rule: str

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from node.inputs import Role
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, suggest
 from sim.streams import Streams, draw_integers
 
 DATA = Path(__file__).parent / "data"
@@ -106,7 +106,7 @@ class TopologyConfig:
         if self.peers > PEERS_MAX:
             raise ConfigurationError("peers", self.peers, f"give at most {PEERS_MAX} together")
         if self.preset not in PRESETS:
-            raise ConfigurationError("preset", self.preset, f"give one of {', '.join(PRESETS)}")
+            raise ConfigurationError("preset", self.preset, suggest(self.preset, PRESETS))
         if not 0 <= self.mobile_ratio <= 1:
             raise ConfigurationError("mobile_ratio", self.mobile_ratio, "give 0 to 1")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sim.errors import ConfigurationError, ScenarioScriptError
+from sim.load import read_curve
 from sim.result import ExitCode, Verdict
 from sim.scenario import PEERS_MAX, USERS_MAX, LateJoin, Scenario, list_scenarios, load_scenario
 from sim.simulation import Simulation
@@ -252,6 +253,44 @@ def test_a_bad_fault_is_told(fault, told):
         Simulation(make().with_overrides(faults=(fault,)))
 
 
-def test_the_engine_is_named_too():
-    with pytest.raises(ConfigurationError, match="engine='magic'"):
-        make().with_overrides(engine="magic")
+@pytest.mark.parametrize(("call", "told"), [
+    (lambda: load_scenario("smokke"), "scenario='smokke': did you mean smoke?"),
+    (lambda: load_scenario("x"), "scenario='x': known: election-day, half-day-observer, "),
+    (lambda: make().with_overrides(engine="qbtf"), "engine='qbtf': did you mean qbft?"),
+    (lambda: make().with_overrides(engine="magic"), "engine='magic': known: "),
+    (lambda: make().with_overrides(settings={"chioces": "3"}),
+     "--set='chioces': did you mean choices?"),
+    (lambda: make().with_overrides(settings={"colour": "red"}),
+     "veche run SCENARIO --help-settings)"),
+    (lambda: make(preset="contry"), "preset='contry': did you mean country?"),
+    (lambda: make(preset="moon"), "preset='moon': known: city, country, world"),
+    (lambda: make().with_overrides(faults=("crsh validators=1 at=09:00",)),
+     "fault='crsh': did you mean crash?"),
+    (lambda: make().with_overrides(faults=("melt validators=1 at=09:00",)),
+     "fault='melt': known: clock, crash, loss, partition, pause, slow-link, slow-peer"),
+    (lambda: Threshold("lust.count == 0"), "threshold='lust.count': did you mean lost.count?"),
+    (lambda: Threshold("fairs.x == 0"), "threshold='fairs.x': known: fairs.places.count, "),
+    (lambda: read_curve("moscow2021_day.csv"), "did you mean moscow2021_day1.csv?"),
+])
+def test_an_unknown_name_gets_one_sort_of_answer(call, told):
+    with pytest.raises(ConfigurationError) as caught:
+        call()
+    assert told in str(caught.value)
+
+
+def test_every_setting_is_listed_with_its_value_and_unit():
+    scenario = make(peers=1_000).with_overrides(settings={"choices": "7"})
+    rows = {row.name: row for part in scenario.list_settings().values() for row in part}
+    assert (rows["validators"].value, rows["relays"].value) == ("25", "75")
+    assert rows["choices"].value == "7"
+    assert (rows["grace_s"].value, rows["grace_s"].unit) == ("900", "s")
+    assert rows["block_interval_ns"].unit == "ns (5s)"
+    for name, row in rows.items():
+        assert scenario.with_overrides(settings={name: row.value}), name
+
+
+def test_peers_scale_who_comes_late_however_they_are_given():
+    scenario = make(peers=100, late=LateJoin(observers=10, at="09:00"))
+    by_option = scenario.with_overrides(peers=200)
+    assert by_option.late.observers == 20
+    assert scenario.with_overrides(settings={"peers": "200"}) == by_option

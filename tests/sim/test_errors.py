@@ -8,6 +8,7 @@ from sim.errors import (
     InvariantBroken,
     ScenarioScriptError,
     SimError,
+    suggest,
 )
 
 
@@ -33,3 +34,16 @@ def test_a_script_error_names_the_line_in_the_users_file():
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile("a = 1\nb = a / 0\n", path, "exec"), {})
     assert str(ScenarioScriptError(path, caught.value)).startswith(f"{path}:2: ZeroDivision")
+
+
+@pytest.mark.parametrize(("name", "known", "told"), [
+    ("smokke", ["smoke", "stall-window"], "did you mean smoke?"),
+    ("SMOKE", ["smoke"], "did you mean smoke?"),
+    ("factor", ["for", "at"], "known: for, at"),
+    ("", ["b", "a"], "known: b, a"),
+    ("zzz", map(str, range(12)), "known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"),
+    ("zzz", map(str, range(13)),
+     "known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ... (all 13: the list)"),
+])
+def test_an_unknown_name_is_told_what_was_meant_or_what_there_is(name, known, told):
+    assert suggest(name, known, listed_in="the list") == told

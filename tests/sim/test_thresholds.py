@@ -33,7 +33,7 @@ def test_what_was_not_measured_does_not_pass():
     assert not outcome.passed
 
 
-def test_an_unknown_metric_lists_near_names():
+def test_an_unknown_metric_suggests_a_name():
     with pytest.raises(ConfigurationError) as caught:
         Threshold("latency.final.p9_s <= 30")
     assert "latency.final.p9_s" in str(caught.value)
