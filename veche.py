@@ -5,6 +5,7 @@ Every verb returns the exit code of its result; a user's mistake is one line on 
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
     from sim.progress import Progress
     from sim.result import RunResult
     from sim.scenario import Scenario
+    from sim.simulation import Simulation
 
 BAD_CONFIGURATION = 104
 STOPPED = 105
 RUNS = Path("runs")
 USERS_HELP = "How many users there are; the shape of the day stays."
+FAULTS_HELP = (
+    "Who: validators=, relays= or observers= with a number, 10%, all, or f (as many validators "
+    "as may fail); peers=0,4 by their numbers; region=NAME. When: at=09:30 of the local day or "
+    "at=+90s from the start, until the end of the run or for=20m."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +60,30 @@ def cli() -> None:
     """
 
 
+class RunHelp(click.Command):
+    """The help of ``run`` also lists the scenarios and the faults that it takes by name."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Before the example, so that the example stays the last line."""
+        from sim.faults import get_fault_kinds
+        from sim.scenario import list_scenarios, load_scenario
+
+        with formatter.section("Scenarios"):
+            formatter.write_dl([
+                (name, load_scenario(name).question) for name in list_scenarios()
+            ])
+        with formatter.section("Faults"):
+            formatter.write_dl([
+                (verb, f"--fault '{kind.example}'") for verb, kind in get_fault_kinds().items()
+            ])
+            formatter.write_paragraph()
+            formatter.write_text(FAULTS_HELP)
+        super().format_epilog(ctx, formatter)
+
+
 @cli.command(
-    epilog="Example: veche run election-day --users 20000 --peers 200 --seed 7 --out runs/x"
+    cls=RunHelp,
+    epilog="Example: veche run election-day --users 20000 --peers 200 --seed 7 --out runs/x",
 )
 @click.argument("scenario")
 @click.option("--users", type=int, metavar="N", help=USERS_HELP)
@@ -63,8 +92,10 @@ def cli() -> None:
 @click.option("--engine", metavar="NAME", help="The consensus engine.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Change a setting of the scenario, its workload or the chain. Repeatable.")
+@click.option("--help-settings", is_flag=True,
+              help="List SCENARIO's settings with their values and units, and run nothing.")
 @click.option("--fault", "faults", multiple=True, metavar="SPEC",
-              help="Add a fault: 'crash validators=3 at=09:30 for=20m'. Repeatable.")
+              help="Add a fault, as below. Repeatable.")
 @click.option("--costs", type=click.Path(path_type=Path), metavar="FILE",
               help="What work costs, by veche calibrate. Default: the reference table.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
@@ -75,8 +106,9 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, help="Print the verdict and its last line only.")
 def run(
     scenario: str, users: int | None, peers: int | None, seed: int | None, engine: str | None,
-    settings: tuple[str, ...], faults: tuple[str, ...], costs: Path | None, out: Path | None,
-    workers: int | None, as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
+    settings: tuple[str, ...], help_settings: bool,  # noqa: FBT001 - click passes by name
+    faults: tuple[str, ...], costs: Path | None, out: Path | None, workers: int | None,
+    as_json: bool, quiet: bool,  # noqa: FBT001
 ) -> int:
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
     overrides = Overrides(
@@ -84,12 +116,19 @@ def run(
         faults=faults, costs=costs,
     )
     chosen, table = load(scenario, overrides), load_table(costs)
-    line = build_reproduce_line(scenario, chosen.seed, overrides)
     screen = Screen(as_json=as_json, quiet=quiet)
+    if help_settings:
+        with tolerate_closed_pipe():
+            screen.settings(chosen)
+        return 0
+    line = build_reproduce_line(scenario, chosen.seed, overrides)
     with claim_folder(out, f"{chosen.name}-{chosen.seed}") as folder:
+        # built first, so that every mistake is told before anything is printed
+        simulation = build(chosen, table, workers)
         try:
-            screen.before(chosen, table)
-            result = simulate_watched(chosen, table, workers, screen)
+            with tolerate_closed_pipe():
+                screen.before(chosen, table)
+            result = watch(simulation, screen)
         except Exception as error:
             # a run that breaks ends with the line that meets it again, too
             error.add_note(line)
@@ -113,7 +152,8 @@ def report(folder: Path, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - c
     write_reports(result, folder)
     screen = Screen(as_json=as_json, quiet=quiet)
     if as_json or not quiet:
-        screen.after(result, folder)
+        with tolerate_closed_pipe():
+            screen.after(result, folder, saved=True)
     return 0
 
 
@@ -235,21 +275,16 @@ def load_table(path: Path | None) -> "CostTable":
     return load_costs(path or REFERENCE)
 
 
-def simulate(
-    scenario: "Scenario", costs: "CostTable", workers: int,
-    progress: "Callable[[Progress], None]",
-) -> "RunResult":
-    """The one place that knows how a simulation is started."""
+def build(scenario: "Scenario", costs: "CostTable", workers: int | None) -> "Simulation":
+    """The one place that knows how a simulation is made; by default it leaves one core idle."""
     from sim.simulation import Simulation
 
-    return Simulation(scenario, costs=costs, workers=workers).run(progress)
-
-
-def simulate_watched(
-    scenario: "Scenario", costs: "CostTable", workers: int | None, screen: "Screen"
-) -> "RunResult":
-    """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
     count = max(1, (os.cpu_count() or 1) - 1) if workers is None else workers
+    return Simulation(scenario, costs=costs, workers=count)
+
+
+def watch(simulation: "Simulation", screen: "Screen") -> "RunResult":
+    """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
     with screen.watch() as show, catch_interrupt() as is_interrupted:
 
         def observe(progress: "Progress") -> None:
@@ -257,7 +292,7 @@ def simulate_watched(
                 raise KeyboardInterrupt
             show(progress)
 
-        return simulate(scenario, costs, count, observe)
+        return simulation.run(observe)
 
 
 def finish(result: "RunResult", folder: Path, line: str) -> "RunResult":
@@ -311,7 +346,10 @@ class Screen:
     """Who hears what: results on standard output, progress on standard error."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        self._out = Console(width=80, highlight=False)
+        from reports.terminal import WIDTH
+
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._out = Console(width=min(WIDTH, columns), highlight=False)
         self._err = Console(stderr=True, highlight=False)
         self._json = as_json
         self._quiet = quiet or as_json
@@ -338,6 +376,12 @@ class Screen:
             ("hot path", describe_hot_path()),
         ))
 
+    def settings(self, scenario: "Scenario") -> None:
+        """What ``--set`` can change."""
+        from reports.terminal import print_settings
+
+        print_settings(self._out, scenario.list_settings())
+
     @contextmanager
     def watch(self) -> Iterator[Callable[["Progress"], None]]:
         """A subscriber of progress."""
@@ -346,7 +390,7 @@ class Screen:
         with ProgressLine(self._err, quiet=self._quiet) as line:
             yield line.show
 
-    def after(self, result: "RunResult", folder: Path) -> None:
+    def after(self, result: "RunResult", folder: Path, *, saved: bool = False) -> None:
         """The verdict first, the line that reproduces the run last."""
         import json
 
@@ -359,7 +403,7 @@ class Screen:
             print_verdict(self._out, result)
             self._out.print(result.reproduce, soft_wrap=True, markup=False)
             return
-        print_result(self._out, result)
+        print_result(self._out, result, saved=saved)
         print_ending(self._out, result, str(folder))
 
 

@@ -31,7 +31,7 @@ from sim.result import RunResult, Verdict
 
 STYLE = Path(__file__).with_name("page.css")
 
-SIGNS = {
+VERDICT_SIGNS = {
     Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.BROKEN: "✗", Verdict.STOPPED: "‖",
     Verdict.INVALID: "?",
 }
@@ -79,7 +79,7 @@ def _header(result: RunResult) -> str:
     return (
         f'<header><p class="brand">Veche <span>run report</span></p>'
         f"<h1>{html.escape(result.scenario)}</h1>{question}"
-        f'<div class="verdict {result.verdict.value}"><b>{SIGNS[result.verdict]}</b>'
+        f'<div class="verdict {result.verdict.value}"><b>{VERDICT_SIGNS[result.verdict]}</b>'
         f"<div><strong>{VERDICT_WORDS[result.verdict]}</strong>"
         f"<p>{html.escape(describe_verdict(result))}</p></div></div>{partial}</header>"
     )

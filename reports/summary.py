@@ -1,10 +1,16 @@
 """summary.md and junit.xml, for continuous integration, from a saved result."""
 
+from collections import Counter
 from xml.etree import ElementTree
 
-from reports.wording import VERDICT_WORDS, describe_verdict, format_metric
+from reports.wording import (
+    SIGNS,
+    VERDICT_WORDS,
+    describe_measured,
+    describe_verdict,
+    format_metric,
+)
 from sim.result import RunResult, Verdict
-from sim.thresholds import Threshold
 
 HEADLINE = (
     "offered.count", "final.count", "lost.count", "latency.final.p50_s", "latency.final.p99_s",
@@ -19,10 +25,10 @@ def build_summary(result: RunResult) -> str:
         describe_verdict(result), "", "| | rule | measured |", "|---|---|---:|",
     ]
     for outcome in result.thresholds:
-        measured = format_metric(Threshold(outcome.rule).metric, outcome.actual)
-        lines.append(f"| {_sign(passed=outcome.passed)} | `{outcome.rule}` | {measured} |")
+        measured = describe_measured(result, outcome)
+        lines.append(f"| {SIGNS[outcome.passed]} | `{outcome.rule}` | {measured} |")
     for invariant in result.invariants:
-        sign = _sign(passed=invariant.passed)
+        sign = SIGNS[invariant.passed]
         lines.append(f"| {sign} | {_cell(invariant.name)} | {_cell(invariant.detail)} |")
     lines += ["", "| metric | value |", "|---|---:|"]
     lines += [
@@ -36,37 +42,43 @@ def build_summary(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def _sign(*, passed: bool) -> str:
-    return "✓" if passed else "✗"
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 def build_junit(result: RunResult) -> str:
-    """One case for the run, one per invariant and threshold; failures say the measured."""
-    cases = [("run", _complete(result))]
+    """One case for the run, one per invariant and threshold; failures say the measured.
+
+    Thresholds that were not judged are skipped: the run's own case fails, and says why.
+    """
+    cases = [("run", "failure", _complete(result))]
     cases += [
-        (f"invariant: {outcome.name}", "" if outcome.passed else outcome.detail or "broken")
+        (
+            f"invariant: {outcome.name}", "failure",
+            "" if outcome.passed else outcome.detail or "broken",
+        )
         for outcome in result.invariants
     ]
     for outcome in result.thresholds:
-        metric = Threshold(outcome.rule).metric
-        measured = "" if outcome.passed else f"measured {format_metric(metric, outcome.actual)}"
-        cases.append((f"threshold: {outcome.rule}", measured))
-    failures = sum(bool(message) for _, message in cases)
+        measured = describe_measured(result, outcome)
+        name = f"threshold: {outcome.rule}"
+        if outcome.passed is None:
+            cases.append((name, "skipped", measured))
+        else:
+            cases.append((name, "failure", "" if outcome.passed else f"measured {measured}"))
+    counts = Counter(kind for _, kind, message in cases if message)
     suite = ElementTree.Element(
         "testsuite", name=f"veche.{result.scenario}", tests=str(len(cases)),
-        failures=str(failures), errors="0", skipped="0",
+        failures=str(counts["failure"]), errors="0", skipped=str(counts["skipped"]),
         time=f"{result.metrics.get('wall_s', 0):.3f}",
     )
-    for name, message in cases:
+    for name, kind, message in cases:
         case = ElementTree.SubElement(
             suite, "testcase", classname=f"veche.{result.scenario}", name=name
         )
         if message:
-            ElementTree.SubElement(case, "failure", message=message).text = result.reproduce
+            told = ElementTree.SubElement(case, kind, message=message)
+            told.text = result.reproduce if kind == "failure" else None
     ElementTree.indent(suite)
     text = ElementTree.tostring(suite, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'

@@ -4,6 +4,8 @@ import html
 from collections.abc import Iterable, Sequence
 
 from reports.wording import (
+    SIGNS,
+    describe_measured,
     describe_rule,
     format_bytes,
     format_clock,
@@ -32,10 +34,12 @@ def build_table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: str
     return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
 
 
-def mark(*, passed: bool) -> str:
-    """A tick or a cross that a screen reader reads as a word."""
-    word, sign, kind = ("holds", "✓", "good") if passed else ("fails", "✗", "bad")
-    return f'<b class="{kind}" role="img" aria-label="{word}">{sign}</b>'
+def mark(*, passed: bool | None) -> str:
+    """A tick, a cross, or a dash where nothing was judged, that is read aloud as a word."""
+    word, kind = ("holds", "good") if passed else ("fails", "bad")
+    if passed is None:
+        word, kind = "not judged", "open"
+    return f'<b class="{kind}" role="img" aria-label="{word}">{SIGNS[passed]}</b>'
 
 
 GLANCE: tuple[tuple[str, str], ...] = (
@@ -94,7 +98,7 @@ def build_thresholds(result: RunResult) -> str:
             mark(passed=outcome.passed),
             f"<code>{escape(outcome.rule)}</code>"
             f"<small>{escape(get_metric(metric).about)}</small>",
-            escape(format_metric(metric, outcome.actual)),
+            escape(describe_measured(result, outcome)),
         ))
     return build_table(("", "Rule", "Measured"), rows, "--n")
 

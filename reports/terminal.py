@@ -4,16 +4,18 @@ Results fit 80 columns. The progress line lives in place on a terminal; elsewher
 come at intervals.
 """
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
-from rich.padding import Padding
 from rich.text import Text
 
 from reports.wording import (
+    SIGNS,
     VERDICT_WORDS,
+    describe_measured,
     describe_verdict,
     format_bytes,
     format_clock,
@@ -23,12 +25,15 @@ from reports.wording import (
 )
 from sim.progress import Progress
 from sim.result import RunResult, Verdict
-from sim.thresholds import Threshold
+from sim.scenario import Setting
 
 WIDTH = 80
 PLAIN_EVERY_S = 10.0
 LIVE_EVERY_S = 0.2
 BAR = 12
+LABEL = 9
+TIMES = 17
+MIN_ROOM = 20
 
 _GOOD = {Verdict.PASSED: "bold white on dark_green", Verdict.STOPPED: "bold black on yellow"}
 
@@ -36,6 +41,12 @@ LATENCIES: tuple[tuple[str, str], ...] = (
     ("latency.accepted", "accepted"), ("latency.included", "in a block"),
     ("latency.final", "final"), ("latency.final_uncorrected", "  uncorrected"),
     ("latency.seen95", "seen by 95 %"),
+)
+
+# Head and part of a distribution's metric names, as far as there is room
+PERCENTILES = (
+    ("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), ("p99.9", "p999"),
+    ("max", "max"),
 )
 
 # Each line: its label, and metrics with a word for each; absent metrics are left out
@@ -85,22 +96,37 @@ def print_configuration(console: Console, facts: Sequence[tuple[str, str]]) -> N
     console.print()
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
-        line = Text(f"  {name.ljust(width)}  ", style="dim")
-        console.print(line.append(value, style="default"))
+        _hang(console, Text(f"  {name.ljust(width)}  ", style="dim"), value)
     console.print()
 
 
+def print_settings(console: Console, parts: Mapping[str, Sequence[Setting]]) -> None:
+    """What ``--set`` can change in a scenario: name, present value, unit."""
+    rows = [row for settings in parts.values() for row in settings]
+    name_width = max(len(row.name) for row in rows)
+    value_width = max(len(row.value) for row in rows)
+    console.print()
+    _hang(console, Text("  "), "Settings and what they are now; --set NAME=VALUE changes one.")
+    for part, settings in parts.items():
+        _title(console, part)
+        for row in settings:
+            lead = Text(f"  {row.name.ljust(name_width)}  {row.value.ljust(value_width)}  ")
+            _hang(console, lead, row.unit)
+
+
 def format_progress(progress: Progress, *, bar: bool) -> str:
-    """One line: local time, share, speed, what is final, backlog, wall time left."""
+    """One line: local time, share, speed, what is final, backlog, wall time left if known."""
     clock = format_clock((progress.virtual_ns - progress.midnight_ns) / 1e9)
     filled = round(progress.share * BAR)
     drawn = f" {'━' * filled}{'╌' * (BAR - filled)}" if bar else ""
-    minutes, seconds = divmod(round(progress.eta_s), 60)
     blocks = "" if bar else f"  {progress.blocks:,} blocks"
+    left = ""
+    if progress.eta_s is not None:
+        minutes, seconds = divmod(round(progress.eta_s), 60)
+        left = f"  {minutes}:{seconds:02d} left"
     return (
         f"{clock}{drawn} {progress.share * 100:3.0f} %  x{progress.speed_ratio:.0f}"
-        f"  {progress.final_count:,} final{blocks}  backlog {progress.backlog:,}"
-        f"  {minutes}:{seconds:02d} left"
+        f"  {progress.final_count:,} final{blocks}  backlog {progress.backlog:,}{left}"
     )
 
 
@@ -142,33 +168,36 @@ class ProgressLine:
             self._console.print(Text(line), soft_wrap=True)
 
 
-def print_verdict(console: Console, result: RunResult) -> None:
-    """The word, why, and the exit code."""
+def print_verdict(console: Console, result: RunResult, *, saved: bool = False) -> None:
+    """The word, why, and the exit code: of this process, or of the run if it was ``saved``."""
     style = _GOOD.get(result.verdict, "bold white on dark_red")
     word = Text(f" {VERDICT_WORDS[result.verdict].upper()} ", style=style)
-    line = word.append(f"  {describe_verdict(result)}", style="default on default")
-    console.print(Padding(line, (0, 0, 0, 2)))
+    _hang(console, Text.assemble("  ", word, "  "), describe_verdict(result))
     if result.verdict is Verdict.STOPPED:
         console.print(Text("  A partial result: nothing below is a verdict.", style="yellow"))
-    console.print(Text(f"  exit code {int(result.exit_code)}", style="dim"))
+    whose = "the run's exit code was" if saved else "exit code"
+    console.print(Text(f"  {whose} {int(result.exit_code)}", style="dim"))
 
 
-def print_result(console: Console, result: RunResult) -> None:
+def print_result(console: Console, result: RunResult, *, saved: bool = False) -> None:
     """Verdict, thresholds with what was measured, invariants, results."""
-    print_verdict(console, result)
+    print_verdict(console, result, saved=saved)
     if result.thresholds:
         _title(console, "thresholds")
     for outcome in result.thresholds:
-        actual = format_metric(Threshold(outcome.rule).metric, outcome.actual)
-        _judged(console, outcome.rule.ljust(48) + actual.rjust(22), passed=outcome.passed)
+        text = f"{outcome.rule.ljust(48)}{describe_measured(result, outcome).rjust(22)}"
+        _judged(console, text, passed=outcome.passed)
     if result.invariants:
         _title(console, "invariants")
     for invariant in result.invariants:
         text = f"{invariant.name}: {invariant.detail}"
         _judged(console, text, passed=invariant.passed)
     _title(console, f"results: {result.subject}s")
-    for line in (*_results(result), *_latencies(result)):
-        console.print(Text(f"  {line}", no_wrap=True, overflow="crop"))
+    for label, parts in _results(result):
+        lines = _pack(parts, console.width - LABEL - 2)
+        _hang(console, Text(f"  {label.ljust(LABEL)}"), *lines)
+    for line in _latencies(result, (console.width - TIMES) // 10):
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_ending(console: Console, result: RunResult, folder: str) -> None:
@@ -185,12 +214,36 @@ def _title(console: Console, text: str) -> None:
     console.print(Text(f"  {text}", style="bold"))
 
 
-def _judged(console: Console, text: str, *, passed: bool) -> None:
-    sign = Text("  ✓ ", style="green") if passed else Text("  ✗ ", style="bold red")
-    console.print(sign.append(text, style="default" if passed else "red"))
+def _hang(console: Console, lead: Text, *texts: str, style: str = "default") -> None:
+    """Text beside its lead; what does not fit goes on below itself, not below the lead."""
+    room = max(MIN_ROOM, console.width - lead.cell_len)
+    lines = [line for text in texts for line in textwrap.wrap(text, room)] or [""]
+    for line in lines:
+        shown = Text.assemble(lead, (line, style))
+        shown.rstrip()
+        console.print(shown, soft_wrap=True)
+        lead = Text(" " * lead.cell_len)
 
 
-def _results(result: RunResult) -> Iterable[str]:
+def _judged(console: Console, text: str, *, passed: bool | None) -> None:
+    style = {True: "green", False: "bold red", None: "yellow"}[passed]
+    lead = Text(f"  {SIGNS[passed]} ", style=style)
+    _hang(console, lead, text, style="red" if passed is False else "default")
+
+
+def _pack(parts: Sequence[str], room: int) -> list[str]:
+    """Lines that are broken between parts only."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]} · {part}"
+        if len(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
+
+
+def _results(result: RunResult) -> Iterable[tuple[str, list[str]]]:
     for label, parts in LINES:
         found = [
             f"{_compact(name, result.metrics[name])} {word}".rstrip()
@@ -198,7 +251,7 @@ def _results(result: RunResult) -> Iterable[str]:
             if name in result.metrics
         ]
         if found:
-            yield f"{label.ljust(9)}{' · '.join(found)}"
+            yield label, found
 
 
 def _compact(name: str, value: float) -> str:
@@ -207,19 +260,19 @@ def _compact(name: str, value: float) -> str:
     return format_metric(name, value)
 
 
-def _latencies(result: RunResult) -> Iterable[str]:
-    head = ("p50", "p90", "p95", "p99", "p99.9", "max")
-    keys = ("p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
+def _latencies(result: RunResult, columns: int) -> Iterable[str]:
+    """A table without the columns that a narrow terminal has no room for."""
+    parts = PERCENTILES[:columns]
     rows = [
-        (label, [result.metrics[f"{name}.{key}"] for key in keys])
+        (label, [result.metrics[f"{name}.{part}_s"] for _, part in parts])
         for name, label in LATENCIES
         if f"{name}.p50_s" in result.metrics
     ]
     if rows:
         yield ""
-        yield "time to…".ljust(15) + "".join(part.rjust(10) for part in head)
+        yield "  time to…".ljust(TIMES) + "".join(head.rjust(10) for head, _ in parts)
     for label, values in rows:
-        yield label.ljust(15) + "".join(_narrow(value).rjust(10) for value in values)
+        yield f"  {label}".ljust(TIMES) + "".join(_narrow(value).rjust(10) for value in values)
 
 
 def _narrow(seconds: float) -> str:

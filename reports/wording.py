@@ -2,7 +2,7 @@
 
 from sim.registry import get_metric
 from sim.result import RunResult, Verdict
-from sim.thresholds import Threshold
+from sim.thresholds import Threshold, ThresholdOutcome
 
 VERDICT_WORDS: dict[Verdict, str] = {
     Verdict.PASSED: "Passed",
@@ -11,6 +11,9 @@ VERDICT_WORDS: dict[Verdict, str] = {
     Verdict.BROKEN: "Broken",
     Verdict.INVALID: "Invalid",
 }
+
+# Of what was judged to hold, to fail, or not at all
+SIGNS: dict[bool | None, str] = {True: "✓", False: "✗", None: "—"}
 
 NOT_MEASURED = "not measured"
 
@@ -84,6 +87,13 @@ def describe_rule(rule: str) -> str:
     threshold = Threshold(rule)
     sign = {"<=": "≤", ">=": "≥", "==": "=", "!=": "≠"}.get(threshold.operator)
     return f"{sign or threshold.operator} {format_metric(threshold.metric, threshold.limit)}"
+
+
+def describe_measured(result: RunResult, outcome: ThresholdOutcome) -> str:
+    """What a threshold was held against, or why it was held against nothing."""
+    if outcome.passed is None:
+        return f"not judged: {result.verdict.value}"
+    return format_metric(Threshold(outcome.rule).metric, outcome.actual)
 
 
 def describe_verdict(result: RunResult) -> str:

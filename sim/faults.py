@@ -1,17 +1,12 @@
 """Faults as values: what happens, when, for how long, to whom; and the schedule that does it.
 
     crash validators=3 at=09:30 for=20m         three of them, drawn by the seed
-    crash validators=f at=09:30 for=20m disk=lost
+    crash validators=f at=09:30 disk=lost       as many as may fail, for good
     pause peers=0,4 at=+90s for=10s             these two, 90 s after the run's start
-    slow-peer relays=10% factor=4 at=10:00
-    clock validators=1 offset=-30s at=08:00
-    partition region=south at=12:00 for=5m      cut off from all others
     partition validators=1 oneway=yes at=12:00  it hears, and is not heard
-    loss observers=all ratio=0.05 at=12:00
-    slow-link validators=all extra=80ms at=12:00
 
 Without ``for`` a fault lasts until the end of the run. A new fault adds one class: the verbs
-are those of ``Fault``'s subclasses.
+are those of ``Fault``'s subclasses, each with an example of its own.
 """
 
 import re
@@ -100,7 +95,7 @@ class Selection:
         """Draw the peers, in ascending order; ConfigurationError if there are not so many."""
         if self.indices:
             for index in self.indices:
-                if not 0 <= index < len(topology.peers):
+                if index >= len(topology.peers):
                     remedy = f"give numbers from 0 to {len(topology.peers) - 1}"
                     raise ConfigurationError("peers", index, remedy)
             return tuple(sorted(set(self.indices)))
@@ -138,6 +133,7 @@ class Fault:
     """
 
     verb: ClassVar[str] = ""
+    example: ClassVar[str] = ""
     keys: ClassVar[tuple[str, ...]] = ()
 
     at_ns: int
@@ -168,6 +164,7 @@ class Crash(Fault):
     """Peers are switched off, and on again at the end, with or without their disks."""
 
     verb: ClassVar[str] = "crash"
+    example: ClassVar[str] = "crash validators=f at=09:30 for=20m disk=lost"
     keys: ClassVar[tuple[str, ...]] = ("disk",)
 
     keep_disk: bool = True
@@ -192,6 +189,7 @@ class Pause(Fault):
     """Peers stand still, as in a long collection of garbage or a migration."""
 
     verb: ClassVar[str] = "pause"
+    example: ClassVar[str] = "pause peers=0,4 at=+90s for=10s"
 
     def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
         """Only those that this fault paused are resumed."""
@@ -209,6 +207,7 @@ class SlowPeer(Fault):
     """Processors take ``factor`` times as long."""
 
     verb: ClassVar[str] = "slow-peer"
+    example: ClassVar[str] = "slow-peer relays=10% factor=4 at=10:00"
     keys: ClassVar[tuple[str, ...]] = ("factor",)
 
     factor: float = 4.0
@@ -234,6 +233,7 @@ class ClockOffset(Fault):
     """Realtime clocks are set wrong by ``offset_ns``, and right again at the end."""
 
     verb: ClassVar[str] = "clock"
+    example: ClassVar[str] = "clock validators=1 offset=-30s at=08:00"
     keys: ClassVar[tuple[str, ...]] = ("offset",)
 
     offset_ns: int = 15 * SECOND_NS
@@ -263,6 +263,7 @@ class PartitionFault(Fault):
     """Peers are cut off from all others; one way, they only are not heard."""
 
     verb: ClassVar[str] = "partition"
+    example: ClassVar[str] = "partition region=south at=12:00 for=5m"
     keys: ClassVar[tuple[str, ...]] = ("oneway",)
 
     one_way: bool = False
@@ -282,6 +283,7 @@ class LossFault(Fault):
     """A share of the frames to and from peers is lost for good."""
 
     verb: ClassVar[str] = "loss"
+    example: ClassVar[str] = "loss observers=all ratio=0.05 at=12:00"
     keys: ClassVar[tuple[str, ...]] = ("ratio",)
 
     ratio: float = 0.1
@@ -300,6 +302,7 @@ class SlowLinkFault(Fault):
     """Links to and from peers take ``factor`` times as long and ``extra_ns`` more."""
 
     verb: ClassVar[str] = "slow-link"
+    example: ClassVar[str] = "slow-link validators=all extra=80ms at=12:00"
     keys: ClassVar[tuple[str, ...]] = ("extra", "factor")
 
     extra_ns: int = 0
@@ -370,13 +373,20 @@ class FaultSchedule:
             kernel.at(plan.begin_ns, _begin, (plan, kernel, city))
 
 
+def get_fault_kinds() -> dict[str, type[Fault]]:
+    """Every kind that can be written, by its verb, in the alphabet's order."""
+    # No table of verbs to edit: a class that exists can be written. A slotted dataclass is
+    # made twice, and its first make may still be there: the later one of a verb is it.
+    kinds = {kind.verb: kind for kind in Fault.__subclasses__()}
+    return dict(sorted(kinds.items()))
+
+
 def parse_fault(text: str) -> Fault:
     """Read a fault as the module shows them; ConfigurationError names what is wrong."""
     verb, *rest = text.split() or [""]
-    # no table of verbs to edit: a class that exists can be written
-    kinds = {kind.verb: kind for kind in Fault.__subclasses__()}
+    kinds = get_fault_kinds()
     if verb not in kinds:
-        raise ConfigurationError("fault", verb, suggest(verb, sorted(kinds)))
+        raise ConfigurationError("fault", verb, suggest(verb, kinds))
     kind = kinds[verb]
     options: dict[str, str] = {}
     for word in rest:

@@ -66,7 +66,8 @@ def gather_result(
     _measure_throughput(metrics)
     _measure_late(simulation, metrics)
     numbers = metrics.build_numbers()
-    thresholds = tuple(rule.evaluate(numbers) for rule in scenario.thresholds)
+    whole = not simulation.stopped and simulation.broken is None
+    thresholds = tuple(rule.evaluate(numbers, whole=whole) for rule in scenario.thresholds)
     invariants = _judge(simulation) + (() if simulation.stopped else findings.invariants)
     invalid = findings.late_ns > 0
     verdict = decide_verdict(

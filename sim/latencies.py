@@ -147,7 +147,10 @@ def _compare_with_theory(
 ) -> tuple[TheoryRow, ...]:
     """Little's law over the whole window, and the wait in the quietest tenth of it."""
     columns, subject = sessions.columns, sessions.subject
-    opens_ns, closes_ns = sessions.opens_ns, sessions.closes_ns
+    # a stopped run was open for a part of its hours
+    opens_ns, closes_ns = sessions.opens_ns, min(sessions.closes_ns, city.kernel.now_ns)
+    if closes_ns <= opens_ns:
+        return ()
     rows = []
     # The backlog holds a transaction from its first sending on, whatever is sent again.
     sent_ns, final_ns = columns.intended_ns[slots], columns.final_ns[slots]

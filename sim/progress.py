@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+KNOWN_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -35,7 +36,12 @@ class Progress:
         return (self.virtual_ns - self.start_ns) / 1e9 / self.wall_s
 
     @property
-    def eta_s(self) -> float:
-        """Wall seconds left at the speed so far; 0 while the speed is not known."""
-        speed = self.speed_ratio
-        return max(0, self.end_ns - self.virtual_ns) / 1e9 / speed if speed > 0 else 0.0
+    def eta_s(self) -> float | None:
+        """Wall seconds left at the speed so far; None while the speed is not known.
+
+        An empty city runs fast, and setting up weighs on the first moments: the speed is not
+        known before users have come and a hundredth of the run is over.
+        """
+        if self.share < KNOWN_SHARE or not self.offered_count or self.speed_ratio <= 0:
+            return None
+        return max(0, self.end_ns - self.virtual_ns) / 1e9 / self.speed_ratio

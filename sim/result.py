@@ -266,7 +266,7 @@ def decide_verdict(
 ) -> Verdict:
     """The gravest thing that happened: broken, invalid, stopped, failed, or else passed.
 
-    A stopped run cannot pass: its thresholds were judged on a part.
+    A stopped run can neither pass nor fail: its thresholds are not judged.
     """
     if not all(outcome.passed for outcome in invariants):
         return Verdict.BROKEN

@@ -143,7 +143,7 @@ _FIXED = {"name", "question", "workload", "params", "faults", "late", "threshold
 _UNITS = (
     ("_bytes_max", "bytes"), ("_ratio", "share from 0 to 1"), ("_s", "s"),
     ("opens", "local time"), ("closes", "local time"), ("starts", "local time"),
-    ("curve", "a file in scenarios/data, or a path"), ("preset", ", ".join(PRESETS)),
+    ("curve", "file in scenarios/data or path"), ("preset", ", ".join(PRESETS)),
 )
 
 

@@ -66,34 +66,45 @@ class Simulation:
             work=work, costs=self.costs, journal=self.journal, streams=streams,
             clocks=ClockConfig(),
         )
+        self.faults = FaultSchedule(scenario.faults)
+        self.faults.install(
+            self.kernel, self.city, streams, midnight_ns=EPOCH_NS, start_ns=self.start_ns
+        )
+        self.late = self._choose_late()
         self.people: People = make_people(
             scenario=scenario, city=self.city, chief=chief, streams=streams,
             midnight_ns=EPOCH_NS, workers=workers,
         )
         self.city.listener = self.people
-        self.faults = FaultSchedule(scenario.faults)
-        self.faults.install(
-            self.kernel, self.city, streams, midnight_ns=EPOCH_NS, start_ns=self.start_ns
-        )
-        self._require_faults_in_time()
-        self.late = self._choose_late()
+        try:
+            self._require_events_in_time()
+        except ConfigurationError:
+            self.people.close()
+            raise
         self.caught_up_ns: dict[int, int] = {}
         self.stopped = False
         self.converged = False
         self.broken: InvariantBroken | None = None
 
-    def _require_faults_in_time(self) -> None:
-        """A fault that never happens would make a run that proves nothing look like a pass."""
-        for plan in self.faults.planned:
-            if plan.begin_ns >= self.people.goal_ns:
-                raise ConfigurationError(
-                    "fault", str(plan.fault), "it begins after the run's end: give it earlier"
-                )
+    def _require_events_in_time(self) -> None:
+        """What never happens would make a run that proves nothing look like a pass."""
+        events = [("fault", str(plan.fault), plan.begin_ns) for plan in self.faults.planned]
+        late = self.scenario.late
+        if late is not None:
+            at_ns = EPOCH_NS + parse_time_ns("late.at", late.at)
+            if at_ns < self.start_ns:
+                raise ConfigurationError("late.at", late.at, "give it after the start")
+            events.append(("late.at", late.at, at_ns))
+        for field, value, at_ns in events:
+            if at_ns >= self.people.goal_ns:
+                remedy = "it begins after the run's end: give it earlier"
+                raise ConfigurationError(field, value, remedy)
 
     def run(self, progress: Callable[[Progress], None]) -> RunResult:
         """Run to the end and judge. ``progress`` is told each 20 virtual seconds.
 
         A KeyboardInterrupt from ``progress`` stops the run; its result is marked as partial.
+        One that comes at any other moment finds the city between two states and passes on.
         """
         assert self.kernel.events == 0, "a simulation runs once"
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
@@ -104,8 +115,6 @@ class Simulation:
         try:
             self._start()
             self._advance(progress, began_s)
-        except KeyboardInterrupt:
-            self.stopped = True
         except InvariantBroken as error:
             self.broken = error
         finally:
@@ -130,11 +139,8 @@ class Simulation:
         for spec in self.city.topology.peers:
             if spec.index not in late:
                 self.city.start(spec.index)
-        scenario = self.scenario
-        if scenario.late is not None:
-            at_ns = EPOCH_NS + parse_time_ns("late.at", scenario.late.at)
-            if at_ns < self.start_ns:
-                raise ConfigurationError("late.at", scenario.late.at, "give it after the start")
+        if self.scenario.late is not None:
+            at_ns = EPOCH_NS + parse_time_ns("late.at", self.scenario.late.at)
             for index in self.late:
                 self.kernel.at(at_ns, self.city.start, index)
         self.people.start()
@@ -153,6 +159,8 @@ class Simulation:
             if not kernel.run_until(min(end_ns, kernel.now_ns + SLICE_NS)):
                 return
             self._tell(progress, began_s)
+            if self.stopped:
+                return
         # Then heal and demand agreement: everyone who is up reaches the same head.
         limit_ns = kernel.now_ns + SETTLE_NS
         goal = city.blocks.height
@@ -167,12 +175,16 @@ class Simulation:
     def _tell(self, progress: Callable[[Progress], None], began_s: float) -> None:
         self._note_late()
         counts = self.people.count()
-        progress(Progress(
+        moment = Progress(
             virtual_ns=self.kernel.now_ns, start_ns=self.start_ns, end_ns=self.people.goal_ns,
             midnight_ns=EPOCH_NS, wall_s=time.perf_counter() - began_s,
             backlog=counts.accepted - counts.final, blocks=self.city.blocks.height,
             final_count=counts.final, offered_count=counts.offered,
-        ))
+        )
+        try:
+            progress(moment)
+        except KeyboardInterrupt:
+            self.stopped = True
 
     def _note_late(self) -> None:
         height = self.city.blocks.height

@@ -43,20 +43,27 @@ class Threshold:
         object.__setattr__(self, "operator", sign)
         object.__setattr__(self, "limit", _parse_number(self.rule, number))
 
-    def evaluate(self, metrics: Mapping[str, float]) -> "ThresholdOutcome":
-        """Whether the rule holds for these metrics."""
+    def evaluate(
+        self, metrics: Mapping[str, float], *, whole: bool = True
+    ) -> "ThresholdOutcome":
+        """Whether the rule holds for these metrics; those of a part of a run prove nothing."""
         actual = metrics.get(self.metric)
         passed = actual is not None and OPERATORS[self.operator](actual, self.limit)
-        return ThresholdOutcome(rule=self.rule, actual=actual, passed=passed)
+        return ThresholdOutcome(
+            rule=self.rule, actual=actual, passed=passed if whole else None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdOutcome:
-    """A rule, what was measured (None: nothing was), and whether the rule holds."""
+    """A rule, what was measured (None: nothing was), and whether the rule holds.
+
+    ``passed`` is None if it was not judged: the run came to its end before its time.
+    """
 
     rule: str
     actual: float | None
-    passed: bool
+    passed: bool | None
 
     def __post_init__(self) -> None:
         assert self.actual is not None or not self.passed, "nothing measured cannot pass"

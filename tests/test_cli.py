@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ import pytest
 import veche
 from sim.costs import REFERENCE, load_costs
 from sim.errors import InvariantBroken
+from sim.faults import get_fault_kinds, parse_fault
 from sim.progress import Progress
 from sim.result import RunResult, Verdict
+from sim.scenario import list_scenarios
 from tests.synthetic import build_election, build_fairs
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +50,7 @@ def run(capsys, monkeypatch):
 
     def call(*words, simulate=None):
         if simulate is not None:
-            monkeypatch.setattr(veche, "simulate", simulate)
+            monkeypatch.setattr(veche, "build", partial(Invented, simulate))
         with pytest.raises(SystemExit) as left:
             veche.main([str(word) for word in words])
         captured = capsys.readouterr()
@@ -65,6 +68,13 @@ def invent(scenario, costs, workers, progress):
     rules = tuple(threshold.rule for threshold in scenario.thresholds)
     result = build_election(500, rules=rules)
     return replace(result, scenario=scenario.name, seed=scenario.seed)
+
+
+class Invented:
+    """In place of a simulation: ``simulate`` gives its result."""
+
+    def __init__(self, simulate, scenario, costs, workers):
+        self.run = partial(simulate, scenario, costs, workers)
 
 
 def one_line(text):
@@ -119,6 +129,60 @@ def test_quiet_prints_the_verdict_and_the_last_line(mine, run):
     assert out.splitlines()[-1].startswith("veche run ")
     assert len(out.splitlines()) == 3
     assert err == ""
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (("--fault", "crash validators=99 at=09:00"), "validators='99'"),
+    (("--fault", "crash validators=1 at=23:59"), "after the run's end"),
+    (("--fault", "crash validators=1 at=01:00"), "crash at="),
+    (("--fault", "loss region=moon at=09:00"), "region='moon'"),
+    (("--set", "curve=none.csv"), "curve='none.csv'"),
+    (("--set", "closes=25:00"), "closes='25:00'"),
+    (("--set", "closes=07:00"), "closes='07:00'"),
+    (("--set", "starts=12:00"), "starts='12:00'"),
+])
+@needs_simulation
+def test_every_mistake_of_configuration_is_told_before_anything_is_printed(
+    mine, run, words, told
+):
+    code, out, err = run("run", mine, *words, "--out", "x")
+    assert (code, out) == (104, "")
+    assert told in one_line(err)
+    assert not Path("x").exists()
+
+
+@needs_simulation
+@pytest.mark.parametrize(("at", "told"), [
+    ("02:00", "give it after the start"), ("23:59", "after the run's end"),
+    ("24:30", "from 00:00 to 24:00"),
+])
+def test_a_late_comer_s_hour_is_told_as_early(mine, run, at, told):
+    text = SCENARIO.replace("peers=40,", f'peers=40, late=LateJoin(observers=3, at="{at}"),')
+    mine.write_text(text.replace("import Scenario", "import LateJoin, Scenario"))
+    code, out, err = run("run", mine)
+    assert (code, out) == (104, "")
+    assert f"late.at='{at}'" in err
+    assert told in one_line(err)
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_a_scenario_s_settings_are_listed_with_values_and_units(run, name):
+    code, out, err = run("run", name, "--users", 77, "--help-settings")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["users", "77"] in rows
+    assert ["block_interval_ns", "5000000000", "ns", "(5s)"] in rows
+    assert any(row[:1] == ["closes"] and row[2:] == ["local", "time"] for row in rows)
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_help_of_run_names_the_scenarios_and_an_example_of_every_fault(run):
+    _, out, _ = run("run", "--help")
+    assert all(name in out for name in list_scenarios())
+    for verb, kind in get_fault_kinds().items():
+        assert f"--fault '{kind.example}'" in out
+        assert parse_fault(kind.example).verb == verb
+    assert "--help-settings" in out
 
 
 def test_a_failed_threshold_exits_with_99(mine, run):
@@ -191,7 +255,7 @@ def test_our_own_bug_keeps_its_traceback_and_ends_with_the_line(mine, monkeypatc
     def fail(scenario, costs, workers, progress):
         raise AssertionError("a bug")
 
-    monkeypatch.setattr(veche, "simulate", fail)
+    monkeypatch.setattr(veche, "build", partial(Invented, fail))
     with pytest.raises(AssertionError) as caught:
         veche.main(["run", str(mine)])
     assert caught.value.__notes__[-1].startswith("veche run ")
@@ -256,6 +320,30 @@ def test_report_writes_the_page_again(tmp_path, run):
     (tmp_path / "run/report.html").unlink()
     assert run("report", tmp_path / "run", "--quiet")[1] == ""
     assert (tmp_path / "run/report.html").read_bytes() == page
+
+
+def test_report_on_a_stopped_run_exits_with_0_and_says_what_the_run_exited_with(
+    tmp_path, run
+):
+    build_election(500, stopped=True).save(tmp_path / "run")
+    code, out, _ = run("report", tmp_path / "run")
+    assert code == 0
+    assert "the run's exit code was 105" in out
+    assert "not judged: stopped" in (tmp_path / "run/junit.xml").read_text()
+
+
+@pytest.mark.slow
+@needs_simulation
+def test_who_stops_reading_does_not_stop_the_run(tmp_path):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "veche", "run", "smoke", "--users", "20", "--peers", "12",
+         "--workers", "0", "--out", str(tmp_path / "run")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    running.stdout.close()
+    assert (running.wait(), running.stderr.read().count(b"Traceback")) == (0, 0)
+    running.stderr.close()
+    assert (tmp_path / "run/report.html").is_file()
 
 
 @pytest.mark.slow

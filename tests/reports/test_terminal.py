@@ -1,6 +1,7 @@
 """What the terminal, the summary and junit.xml say."""
 
 import io
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -8,8 +9,17 @@ from rich.console import Console
 
 from reports.document import README, replace_tables
 from reports.folder import write_run
+from reports.page import build_page
 from reports.summary import build_junit, build_summary
-from reports.terminal import ProgressLine, format_progress, print_ending, print_result
+from reports.terminal import (
+    ProgressLine,
+    format_progress,
+    print_configuration,
+    print_ending,
+    print_result,
+    print_settings,
+    print_verdict,
+)
 from reports.wording import (
     describe_rule,
     format_bytes,
@@ -19,8 +29,9 @@ from reports.wording import (
     format_tick,
 )
 from sim.progress import Progress
-from sim.result import RunResult
-from tests.synthetic import build_election, build_fairs
+from sim.result import InvariantOutcome, RunResult, Verdict
+from sim.scenario import Setting
+from tests.synthetic import RULES, build_election, build_fairs
 
 HOUR_NS = 3600 * 10**9
 
@@ -60,7 +71,57 @@ def test_the_last_line_reproduces_the_run_and_thresholds_show_what_was_measured(
 def test_a_partial_result_is_marked():
     text = "\n".join(show(build_election(2_000, stopped=True)))
     assert "A partial result" in text
-    assert "exit code 105" in text
+    assert "  exit code 105" in text
+
+
+def test_nothing_is_judged_on_a_part_of_a_run():
+    result = build_election(2_000, stopped=True)
+    lines = show(result)
+    assert next(line for line in lines if "lost.count == 0" in line).startswith("  — ")
+    for text in ("\n".join(lines), build_summary(result), build_page(result)):
+        assert text.count("not judged: stopped") == len(RULES)
+    assert "| — | `lost.count == 0` | not judged: stopped |" in build_summary(result)
+    suite = ElementTree.fromstring(build_junit(result))
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", str(len(RULES)))
+    for case in suite:
+        (verdict,) = list(case) or [None]
+        if case.get("name").startswith("threshold"):
+            assert (verdict.tag, verdict.get("message")) == ("skipped", "not judged: stopped")
+        else:
+            assert verdict is None or (verdict.tag, case.get("name")) == ("failure", "run")
+
+
+def test_a_saved_result_tells_whose_exit_code_it_shows():
+    out = io.StringIO()
+    print_verdict(Console(file=out, width=80), build_election(2_000, stopped=True), saved=True)
+    assert "the run's exit code was 105" in out.getvalue()
+
+
+LONG = "a question with many words that are said again and " * 4
+
+
+@pytest.mark.parametrize("width", [80, 50])
+def test_what_does_not_fit_goes_on_below_itself(width):
+    result = build_election(2_000)
+    result = replace(result, note=LONG, verdict=Verdict.INVALID, invariants=(
+        InvariantOutcome(name="nothing lost", passed=False, detail=LONG),
+    ))
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False)
+    print_configuration(console, (("scenario", LONG), ("seed", "1")))
+    print_settings(console, {"the chain": (Setting(name="x", value="1", unit=LONG),)})
+    print_result(console, result)
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines), max(lines, key=len)
+    assert all(line == line.rstrip() for line in lines)
+    assert all(line[:2] == "  " for line in lines if line)
+    for start, indent in (
+        ("  scenario  a", 12), ("  x  1  a", 8), ("   INVALID   A", 13),
+        ("  ✗ nothing lost", 4),
+    ):
+        first = next(place for place, line in enumerate(lines) if line.startswith(start))
+        below = lines[first + 1]
+        assert len(below) - len(below.lstrip()) == indent
 
 
 def test_a_progress_line_tells_time_speed_backlog_and_what_is_left():
@@ -73,7 +134,18 @@ def test_a_progress_line_tells_time_speed_backlog_and_what_is_left():
 
 def test_progress_before_any_wall_time_has_no_speed():
     start = progress(virtual_ns=8 * HOUR_NS, wall_s=0.0)
-    assert (start.share, start.speed_ratio, start.eta_s) == (0, 0, 0)
+    assert (start.share, start.speed_ratio, start.eta_s) == (0, 0, None)
+
+
+def test_what_is_left_is_told_once_it_is_known():
+    too_early = progress(virtual_ns=8 * HOUR_NS + HOUR_NS // 10)
+    nobody_yet = progress(offered_count=0, final_count=0)
+    for moment in (too_early, nobody_yet, progress(wall_s=0.0)):
+        assert moment.eta_s is None
+        assert "left" not in format_progress(moment, bar=False)
+    later = progress(virtual_ns=8 * HOUR_NS + HOUR_NS // 5)
+    assert later.eta_s == pytest.approx(170 * 69)
+    assert format_progress(later, bar=True).endswith("195:30 left")
 
 
 def test_plain_progress_comes_at_intervals_and_quiet_says_nothing():

@@ -123,6 +123,30 @@ def test_an_interrupt_leaves_a_partial_result_that_says_so():
     assert "partial" in result.note
 
 
+def test_an_interrupt_in_the_middle_of_an_event_saves_nothing_half_done():
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    simulation = Simulation(load_scenario("smoke").with_overrides(users=20, peers=12))
+    simulation.kernel.at(simulation.start_ns + 1, interrupt, None)
+    with pytest.raises(KeyboardInterrupt):
+        simulation.run(watch)
+    assert not simulation.stopped
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_half_way_is_measured_and_not_judged():
+    def stop(progress):
+        if progress.share > 0.4:
+            raise KeyboardInterrupt
+
+    result = Simulation(load_scenario("smoke").with_overrides(users=600, peers=12)).run(stop)
+    assert result.verdict is Verdict.STOPPED
+    assert all(outcome.passed is None for outcome in result.thresholds)
+    assert result.metrics["final.count"] > 100
+    assert result.metrics["little.ratio"] == pytest.approx(1, abs=0.15)
+
+
 @pytest.mark.slow
 def test_a_curve_of_ones_own_is_read_and_a_bad_one_named(tmp_path):
     path = tmp_path / "curve.csv"

@@ -116,7 +116,7 @@ def test_another_schema_is_refused(tmp_path, election):
 
 
 def test_a_metric_must_be_registered_and_finite():
-    with pytest.raises(ConfigurationError, match="no such metric"):
+    with pytest.raises(ConfigurationError, match="did you mean final"):
         replace(build_fairs(), metrics={"fun.count": 1})
     with pytest.raises(AssertionError, match="wall_s is nan"):
         replace(build_fairs(), metrics={"wall_s": float("nan")})

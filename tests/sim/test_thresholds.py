@@ -33,6 +33,13 @@ def test_what_was_not_measured_does_not_pass():
     assert not outcome.passed
 
 
+def test_a_part_of_a_run_is_measured_and_not_judged():
+    for actual in (0, 1, None):
+        metrics = {} if actual is None else {"lost.count": actual}
+        outcome = Threshold("lost.count == 0").evaluate(metrics, whole=False)
+        assert (outcome.actual, outcome.passed) == (actual, None)
+
+
 def test_an_unknown_metric_suggests_a_name():
     with pytest.raises(ConfigurationError) as caught:
         Threshold("latency.final.p9_s <= 30")
