@@ -12,6 +12,7 @@ from reports.wording import format_number, format_seconds
 from sim.histogram import FloatArray
 from sim.result import RunResult, Stage
 
+LATER_KEY = Key(label="a later round was needed", ink=Ink.BAD, shape="dot")
 FAULT_KEY = Key(label="a fault is in force", ink=Ink.FAULT, shape="block")
 
 
@@ -240,6 +241,7 @@ def draw_blocks(result: RunResult) -> str:
     if len(blocks.get("at_s", ())) < 2:
         return ""
     times = blocks["at_s"]
+    later = blocks.get("round", np.zeros(len(times))) > 0  # older results have none
 
     def paint(figure: Figure) -> None:
         spread = "propagation_p95_s" in blocks
@@ -247,10 +249,8 @@ def draw_blocks(result: RunResult) -> str:
         intervals = found[0][0]
         intervals.set_title("between one block and the next")
         _spread(intervals, times, blocks["interval_s"], Ink.MAIN, Ink.MAIN_FAINT)
-        if "round" in blocks:
-            later = blocks["round"] > 0
-            slow = blocks["interval_s"][later]
-            intervals.plot(times[later], slow, "o", color=Ink.BAD, ms=2.4, markeredgewidth=0)
+        slow = blocks["interval_s"][later]
+        intervals.plot(times[later], slow, "o", color=Ink.BAD, ms=2.4, markeredgewidth=0)
         if spread:
             found[1][0].set_title("until 95 % of the peers hold it")
             _spread(
@@ -270,8 +270,7 @@ def draw_blocks(result: RunResult) -> str:
             "largest; each block that needed a later round has its own dot."
         ),
         keys=(
-            Key(label="block", ink=Ink.MAIN),
-            Key(label="a later round was needed", ink=Ink.BAD, shape="dot"),
+            Key(label="block", ink=Ink.MAIN), *((LATER_KEY,) if later.any() else ()),
             *_fault_keys(result),
         ),
         height_in=3.3, narrow_height_in=3.3,

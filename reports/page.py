@@ -6,7 +6,6 @@ Nothing is loaded from elsewhere and no script runs. The bytes repeat for the sa
 import base64
 import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from reports.figures import draw_blocks, draw_cdf, draw_flow, draw_latency, draw_stages
@@ -159,8 +158,3 @@ def _download(result: RunResult) -> str:
     data = base64.b64encode(text.encode()).decode()
     link = f"data:application/json;base64,{data}"
     return f'<a download="result.json" href="{link}">Download result.json</a>'
-
-
-def list_sections(page: str) -> Sequence[str]:
-    """The ids of a page's sections, in order; what a test asks for."""
-    return [part.partition('"')[0] for part in page.split('<section id="')[1:]]

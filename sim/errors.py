@@ -71,17 +71,6 @@ class InvariantBroken(SimError):
         self.detail = detail
 
 
-class InvalidRun(SimError):
-    """The run proves nothing: its generator was late, or it was too short to judge."""
-
-    exit_code = 111
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(f"{reason}: {remedy}")
-        self.reason = reason
-        self.remedy = remedy
-
-
 def _find_line(path: str, error: BaseException) -> int | None:
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno

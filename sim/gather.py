@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from node.consensus.quorum import compute_quorum
+from node.events import RoundChanged
 from node.inputs import Role
 from sim.ballots import FloorCosts
 from sim.city import City
@@ -23,9 +25,6 @@ from sim.result import (
 )
 from sim.scenario import Scenario
 from sim.times import format_time
-
-STEADY_SHARE = 0.1
-"""Of the window in which transactions were final, this much at each end is not steady."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +62,10 @@ def gather_result(
     findings = simulation.people.conclude(metrics)
     _measure_blocks(simulation, metrics)
     _measure_engine(simulation, metrics, floor, wall_s, main_s, rss_peak_mb)
-    _measure_throughput(metrics)
+    metrics.put_throughput()
     _measure_late(simulation, metrics)
+    counts = simulation.people.count()
+    metrics.put("backlog.end", counts.accepted - counts.final)
     numbers = metrics.build_numbers()
     whole = not simulation.stopped and simulation.broken is None
     thresholds = tuple(rule.evaluate(numbers, whole=whole) for rule in scenario.thresholds)
@@ -152,6 +153,7 @@ def _measure_blocks(simulation: Ended, metrics: Metrics) -> None:
     first, proposed = np.array(blocks.first_ns)[1:], np.array(blocks.proposed_ns)[1:]
     most, half = np.array(blocks.most_ns)[1:], np.array(blocks.half_ns)[1:]
     metrics.put("blocks.count", len(first))
+    metrics.put("blocks.bytes", sum(_list_sizes(simulation.city)))
     metrics.put("blocks.empty.count", int((np.array(blocks.transactions)[1:] == 0).sum()))
     metrics.put("forks.count", int(simulation.broken is not None
                                    and simulation.broken.invariant == "one chain"))
@@ -194,21 +196,6 @@ def _measure_engine(
     metrics.put("wall_over_floor", wall_s / floor_s)
 
 
-def _measure_throughput(metrics: Metrics) -> None:
-    series = metrics.build_series()
-    final, offered = series.get("final_per_s"), series.get("offered_per_s")
-    if offered is not None and offered.any():
-        metrics.put("throughput.offered.peak_per_s", float(offered.max()))
-    if final is None or not final.any():
-        return
-    metrics.put("throughput.final.peak_per_s", float(final.max()))
-    busy = np.flatnonzero(final)
-    first, last = int(busy[0]), int(busy[-1]) + 1
-    cut = int((last - first) * STEADY_SHARE)
-    steady = final[first + cut : max(first + cut + 1, last - cut)]
-    metrics.put("throughput.final.steady_per_s", float(steady.mean()))
-
-
 def _measure_late(simulation: Ended, metrics: Metrics) -> None:
     if not simulation.late:
         return
@@ -232,10 +219,42 @@ def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
         "height": np.arange(1, count + 1, dtype=float),
         "at_s": (first - EPOCH_NS) / 1e9,
         "interval_s": np.diff(first, prepend=first[:1]) / 1e9,
+        "round": _find_rounds(simulation.city),
         "transactions": np.array(blocks.transactions, dtype=float)[1:],
+        "bytes": np.array(_list_sizes(simulation.city)[:count], dtype=float),
         "propagation_p50_s": np.where(half > 0, (half - first) / 1e9, np.nan),
         "propagation_p95_s": np.where(most > 0, (most - first) / 1e9, np.nan),
     }
+
+
+def _list_sizes(city: City) -> list[int]:
+    """The bytes of each final block; 0 of those that nobody who is up holds."""
+    nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
+    best = max((node.chain for node in nodes), key=lambda chain: chain.height, default=None)
+    held = 0 if best is None else best.height
+    sizes = [] if best is None else [
+        len(best.get_encoded(height)) for height in range(1, held + 1)
+    ]
+    return sizes + [0] * (city.blocks.height - held)
+
+
+def _find_rounds(city: City) -> NDArray[np.float64]:
+    """In which round each height was decided: the last to which a quorum of validators came.
+
+    Who falls behind alone changes rounds too, and delays nobody.
+    """
+    changes = city.journal.get_events(RoundChanged)
+    reached: dict[int, dict[int, int]] = {}
+    columns = (changes[name].tolist() for name in ("height", "by", "round"))
+    for height, validator, number in zip(*columns, strict=True):
+        of_height = reached.setdefault(height, {})
+        of_height[validator] = max(number, of_height.get(validator, 0))
+    rounds = np.zeros(city.blocks.height)
+    quorum = compute_quorum(len(city.topology.validators))
+    for height, of_height in reached.items():
+        if len(of_height) >= quorum and height <= len(rounds):
+            rounds[height - 1] = sorted(of_height.values())[-quorum]
+    return rounds
 
 
 def _list_faults(simulation: Ended) -> tuple[FaultSpan, ...]:

@@ -1,4 +1,4 @@
-"""A histogram of times: log-linear buckets, counted by numpy, merged by addition.
+"""A histogram of times: log-linear buckets, counted by numpy.
 
 The idea is HdrHistogram's: each doubling of the value is cut into 64 equal buckets, so that the
 middle of a bucket is within 1/128 (0.8 %) of any value in it, over a range from nanoseconds to
@@ -29,13 +29,6 @@ def compute_buckets(values_ns: IntArray) -> IntArray:
     exponents = np.frexp(clipped.astype(np.float64))[1].astype(np.int64)
     shifts = np.maximum(exponents - 1 - SUB_BITS, 0)
     return (shifts << SUB_BITS) + (clipped >> shifts)
-
-
-def compute_bucket(value_ns: int) -> int:
-    """The bucket of one value; the same as ``compute_buckets`` at a hundredth of its cost."""
-    clipped = min(value_ns, VALUE_MAX_NS)
-    shift = max(clipped.bit_length() - 1 - SUB_BITS, 0)
-    return (shift << SUB_BITS) + (clipped >> shift)
 
 
 def _edges() -> tuple[IntArray, IntArray]:
@@ -80,15 +73,6 @@ class Histogram:
 
     __hash__ = None  # type: ignore[assignment]  # it changes, so it is no key
 
-    def record(self, value_ns: int) -> None:
-        """Count one time."""
-        assert value_ns >= 0, f"a time below zero: {value_ns} ns"
-        self.counts[compute_bucket(value_ns)] += 1
-        self.total += 1
-        self.sum_ns += value_ns
-        self.min_ns = min(self.min_ns, value_ns)
-        self.max_ns = max(self.max_ns, value_ns)
-
     def record_many(self, values_ns: IntArray) -> None:
         """Count every time of the array."""
         if not len(values_ns):
@@ -100,14 +84,6 @@ class Histogram:
         self.sum_ns += int(values_ns.sum())
         self.min_ns = min(self.min_ns, low)
         self.max_ns = max(self.max_ns, int(values_ns.max()))
-
-    def merge(self, other: "Histogram") -> None:
-        """Add the counts of another histogram to this one."""
-        self.counts += other.counts
-        self.total += other.total
-        self.sum_ns += other.sum_ns
-        self.min_ns = min(self.min_ns, other.min_ns)
-        self.max_ns = max(self.max_ns, other.max_ns)
 
     def get_quantile_s(self, share: float) -> float:
         """The nearest-rank quantile in seconds, within 0.8 %, never outside what was seen."""

@@ -72,6 +72,11 @@ def describe_latencies(
     metrics.record_many("latency.accepted", columns.accepted_ns[accepted] - intended[accepted])
     metrics.record_many("latency.included", columns.included_ns[slots] - intent)
     metrics.record_latency(intent, columns.final_ns[slots] - intent)
+    metrics.record_groups(
+        "latency.final", columns.final_ns[slots] - intent, _find_regions(city)[
+            columns.relay[slots]
+        ], [f"region={name}" for name in city.topology.regions],
+    )
     # A client that backs off has its next sending planned, and may hear of the last one first.
     uncorrected = np.maximum(columns.final_ns[slots] - columns.sent_ns[slots], 0)
     metrics.record_many("latency.final_uncorrected", uncorrected)
@@ -95,6 +100,24 @@ def describe_latencies(
     slowest = _list_slowest(sessions, slots, heights, first_ns, city)
     theory = _compare_with_theory(metrics, sessions, slots, city)
     return stages, slowest, theory
+
+
+def count_transactions(metrics: Metrics, columns: ClientColumns) -> None:
+    """How many were sent, and how far they came."""
+    accepted, final = columns.accepted_ns > 0, columns.final_ns > 0
+    metrics.put("offered.count", int((columns.tries > 0).sum()))
+    metrics.put("accepted.count", int(accepted.sum()))
+    metrics.put("included.count", int((columns.included_ns > 0).sum()))
+    metrics.put("final.count", int(final.sum()))
+    # a receipt may come by another way than the answer that was lost
+    metrics.put("final.ratio", float((final & accepted).sum() / max(1, accepted.sum())))
+    retries = np.maximum(columns.tries.astype(np.int64) - 1, 0)
+    metrics.put("users.retries.count", int(retries.sum()))
+
+
+def _find_regions(city: City) -> Rows:
+    topology = city.topology
+    return np.array([topology.peers[relay].region for relay in topology.relays], np.int64)
 
 
 def find_heights(blocks: BlockTable, included_ns: Rows) -> Rows:

@@ -102,12 +102,6 @@ class ArrivalCurve:
         """Sum of all counts."""
         return float(self.counts.sum())
 
-    @property
-    def peak_over_mean(self) -> float:
-        """Highest rate of a bin over the mean rate."""
-        rates = self.counts / np.diff(self.edges_ns)
-        return float(rates.max() * (self.end_ns - self.start_ns) / self.total)
-
     def window(self, start_ns: int, end_ns: int) -> "ArrivalCurve":
         """The part from ``start_ns`` to ``end_ns``; a bin cut through keeps its rate.
 

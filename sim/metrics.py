@@ -26,11 +26,13 @@ RATES: dict[str, str] = {
     "offered": "transactions that users meant to send, per second",
     "accepted": "transactions a relay accepted, per second",
     "final": "transactions that became final, per second",
-    "retries": "tries after the first, per second",
-    "bytes": "bytes put on links, per second",
 }
 # Series of levels, the highest in each bin; its overall highest is the metric
 LEVELS: dict[str, str] = {"backlog": "backlog.max", "door_waiting": "door.waiting.max"}
+PEAKS: dict[str, str] = {
+    "offered": "throughput.offered.peak_per_s", "final": "throughput.final.peak_per_s",
+}
+ENDS_SHARE = 0.1
 OVER_TIME: dict[str, float] = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 
 
@@ -42,8 +44,8 @@ class Metrics:
     """
 
     __slots__ = (
-        "_areas", "_levels", "_numbers", "_over_time", "_rates", "bin_ns", "histograms",
-        "midnight_ns", "start_ns",
+        "_levels", "_numbers", "_over_time", "_rates", "bin_ns", "histograms", "midnight_ns",
+        "start_ns",
     )
 
     def __init__(
@@ -58,8 +60,6 @@ class Metrics:
         self._numbers: dict[str, float] = {}
         self._rates: dict[str, dict[int, int]] = {name: {} for name in RATES}
         self._levels: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in LEVELS}
-        # of each level: since when it has its value, the value, and value times ns before that
-        self._areas: dict[str, tuple[int, float, float]] = {}
         self._over_time: dict[int, NDArray[np.int32]] = {}
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -75,35 +75,19 @@ class Metrics:
         get_metric(name)
         self._numbers[name] = value
 
-    def raise_to(self, name: str, value: float) -> None:
-        """Keep the largest of the values given."""
-        get_metric(name)
-        self._numbers[name] = max(value, self._numbers.get(name, value))
-
-    def get(self, name: str) -> float:
-        """A counter's value so far; 0 before anything was counted."""
-        get_metric(name)
-        return self._numbers.get(name, 0)
-
-    def record(self, name: str, value_ns: int, labels: Sequence[str] = ()) -> None:
-        """One time into a distribution, and into that of each label such as ``role=relay``."""
-        self._histogram(name).record(value_ns)
-        for label in labels:
-            self._histogram(f"{name}{{{label}}}").record(value_ns)
-
-    def record_many(self, name: str, values_ns: IntArray, labels: Sequence[str] = ()) -> None:
-        """An array of times that share their labels."""
+    def record_many(self, name: str, values_ns: IntArray) -> None:
+        """An array of times into a distribution."""
         self._histogram(name).record_many(values_ns)
-        for label in labels:
-            self._histogram(f"{name}{{{label}}}").record_many(values_ns)
 
     def record_groups(
         self, name: str, values_ns: IntArray, groups: IntArray, labels: Sequence[str]
     ) -> None:
-        """Times into the distribution of their own label only: ``labels[groups[i]]``."""
+        """Times into the histogram of their own label only: ``labels[groups[i]]``."""
         assert len(values_ns) == len(groups)
         for index, label in enumerate(labels):
-            self._histogram(f"{name}{{{label}}}").record_many(values_ns[groups == index])
+            values = values_ns[groups == index]
+            if len(values):
+                self._histogram(f"{name}{{{label}}}").record_many(values)
 
     def record_latency(self, at_ns: IntArray, values_ns: IntArray) -> None:
         """``latency.final`` of transactions meant for ``at_ns``, and its course over time."""
@@ -117,13 +101,6 @@ class Metrics:
             counts = np.bincount(buckets[bins == index], minlength=BUCKETS).astype(np.int32)
             kept = self._over_time.get(index)
             self._over_time[index] = counts if kept is None else kept + counts
-
-    def mark(self, series: str, at_ns: int, amount: int = 1) -> None:
-        """Something happened ``amount`` times at one instant."""
-        bins = self._rate(series)
-        index = (at_ns - self.start_ns) // self.bin_ns
-        assert index >= 0, "before the run began"
-        bins[index] = bins.get(index, 0) + amount
 
     def mark_many(self, series: str, at_ns: IntArray) -> None:
         """Something happened once at each instant."""
@@ -141,36 +118,27 @@ class Metrics:
         assert index >= 0, "before the run began"
         highest = bins[index][0] if index in bins else value
         bins[index] = (max(highest, value), value)
-        self.raise_to(LEVELS[series], value)
-        since_ns, old, area = self._areas.get(series, (at_ns, 0.0, 0.0))
-        assert at_ns >= since_ns, "levels come in order of time"
-        self._areas[series] = (at_ns, value, area + old * (at_ns - since_ns))
+        name = LEVELS[series]
+        self.put(name, max(value, self._numbers.get(name, value)))
 
-    def compute_mean_level(self, series: str, from_ns: int, until_ns: int) -> float:
-        """A level's average over a span that holds all of its changes, for Little's law.
+    def put_throughput(self) -> None:
+        """Peak rates over all bins, and the mean final rate without the ends of the day.
 
-        It is weighed by time and owes nothing to the latencies, so that it can judge them.
+        Of the bins from the first to the last in which something became final, ENDS_SHARE at
+        each end are not steady.
         """
-        since_ns, value, area = self._areas.get(series, (from_ns, 0.0, 0.0))
-        assert from_ns < until_ns
-        assert since_ns <= until_ns, "the level changed after the span"
-        return (area + value * (until_ns - since_ns)) / (until_ns - from_ns)
-
-    def put_throughput(self, steady_from_ns: int, steady_until_ns: int) -> None:
-        """Peak rates over all bins, and the final rate over the bins inside the steady span.
-
-        A span without a whole bin gives no steady rate: too short to judge.
-        """
-        for series in ("offered", "final"):
+        for series, name in PEAKS.items():
             if self._rates[series]:
-                peak = max(self._rates[series].values()) * 1e9 / self.bin_ns
-                self.put(f"throughput.{series}.peak_per_s", peak)
-        first = -((self.start_ns - steady_from_ns) // self.bin_ns)
-        bins = range(max(0, first), (steady_until_ns - self.start_ns) // self.bin_ns)
-        if bins:
-            final = sum(self._rates["final"].get(index, 0) for index in bins)
-            steady = final * 1e9 / (len(bins) * self.bin_ns)
-            self.put("throughput.final.steady_per_s", steady)
+                self.put(name, max(self._rates[series].values()) * 1e9 / self.bin_ns)
+        final = self._rates["final"]
+        if not final:
+            return
+        first, end = min(final), max(final) + 1
+        cut = int((end - first) * ENDS_SHARE)
+        steady = range(first + cut, max(first + cut + 1, end - cut))
+        count = sum(final.get(index, 0) for index in steady)
+        seconds = len(steady) * self.bin_ns / 1e9
+        self.put("throughput.final.steady_per_s", count / seconds)
 
     def build_numbers(self) -> dict[str, float]:
         """The flat mapping from name to number; a distribution without samples has none."""

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import ConfigurationError
-
-Value = TypeVar("Value")
 
 BATCH = 4096
 SEED_MAX = 2**63 - 1
@@ -40,40 +37,29 @@ class Streams:
         return int.from_bytes(digest, "big")
 
 
-class Batched(Generic[Value]):
-    """Python scalars from a generator's vectors: a call costs a list's pop.
+class Batched:
+    """Python ints from a generator's vectors: a call costs a list's pop.
 
     A scalar draw of numpy is ten times dearer than this.
     """
 
     __slots__ = ("_refill", "_values")
 
-    def __init__(self, refill: Callable[[], list[Value]]) -> None:
+    def __init__(self, refill: Callable[[], list[int]]) -> None:
         self._refill = refill
-        self._values: list[Value] = []
+        self._values: list[int] = []
 
-    def __call__(self) -> Value:
+    def __call__(self) -> int:
         if not self._values:
             self._values = self._refill()
             assert self._values, "a refill gives values"
         return self._values.pop()
 
 
-def draw_uniforms(generator: np.random.Generator) -> Batched[float]:
-    """Floats in [0, 1)."""
-    return Batched(lambda: generator.random(BATCH).tolist())
-
-
-def draw_integers(generator: np.random.Generator, below: int) -> Batched[int]:
+def draw_integers(generator: np.random.Generator, below: int) -> Batched:
     """Ints in [0, below)."""
     assert below > 0
     return Batched(lambda: generator.integers(0, below, BATCH).tolist())
-
-
-def draw_exponentials(generator: np.random.Generator, mean: float) -> Batched[float]:
-    """Floats with an exponential law."""
-    assert mean > 0
-    return Batched(lambda: generator.exponential(mean, BATCH).tolist())
 
 
 def draw_strata(generator: np.random.Generator, count: int) -> NDArray[np.float64]:

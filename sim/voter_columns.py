@@ -49,13 +49,6 @@ class ClientColumns:
         self.final_ns: Rows = np.zeros(slots, np.int64)  # a relay holds the final block
         self.seen_ns: Rows = np.zeros(slots, np.int64)  # the user holds the receipt
 
-    @property
-    def bytes_per_slot(self) -> int:
-        """What a transaction costs in columns."""
-        kinds = type(self).__mro__[:-1]
-        names = [name for kind in kinds for name in getattr(kind, "__slots__", ())]
-        return sum(getattr(self, name).itemsize for name in names)
-
 
 class Columns(ClientColumns):
     """One row per slot (see Electorate): 80 bytes each."""
@@ -67,43 +60,6 @@ class Columns(ClientColumns):
         self.arrival_ns: Rows = np.zeros(slots, np.int64)  # or when a second vote is wanted
         self.asked_ns: Rows = np.zeros(slots, np.int64)  # past the door
         self.ballot_ns: Rows = np.zeros(slots, np.int64)  # the ballot is on the screen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Latencies:
-    """Nanoseconds, one array per measure, of the ballots that got so far.
-
-    ``accepted``, ``included`` and ``final`` count from the intended moment; ``uncorrected`` is
-    from the last actual sending to the receipt; ``door`` from arrival to being let in, and
-    ``ballot`` from there to the ballot on the screen.
-    """
-
-    accepted: Rows
-    included: Rows
-    final: Rows
-    uncorrected: Rows
-    door: Rows
-    ballot: Rows
-
-
-def compute_latencies(columns: Columns) -> Latencies:
-    """What voters waited, so far."""
-    sent = columns.accepted_ns > 0
-    included = columns.included_ns > 0
-    seen = columns.seen_ns > 0
-    seen &= columns.state == State.FINAL
-    asked = columns.asked_ns > 0
-    given = columns.ballot_ns > 0
-    latencies = Latencies(
-        accepted=(columns.accepted_ns - columns.intended_ns)[sent],
-        included=(columns.included_ns - columns.intended_ns)[included],
-        final=(columns.seen_ns - columns.intended_ns)[seen],
-        uncorrected=(columns.seen_ns - columns.sent_ns)[seen],
-        door=(columns.asked_ns - columns.arrival_ns)[asked],
-        ballot=(columns.ballot_ns - columns.asked_ns)[given],
-    )
-    assert len(latencies.final) <= len(latencies.included)
-    return latencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

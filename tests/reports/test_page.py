@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reports.page import build_page, list_sections
+from reports.page import build_page
 from reports.tables import GLANCE
 from sim.registry import REGISTRY
 from sim.result import SlowTransaction
@@ -38,6 +38,11 @@ def election():
 @pytest.fixture(scope="module")
 def page(election):
     return build_page(election)
+
+
+def list_sections(page):
+    """The ids of a page's sections, in order."""
+    return re.findall(r'<section id="([^"]+)"', page)
 
 
 class Elements(HTMLParser):

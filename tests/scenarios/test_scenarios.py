@@ -6,6 +6,7 @@ import pytest
 
 from sim.errors import ConfigurationError, ScenarioScriptError
 from sim.load import read_curve
+from sim.registry import REGISTRY
 from sim.result import ExitCode, Verdict
 from sim.scenario import PEERS_MAX, USERS_MAX, LateJoin, Scenario, list_scenarios, load_scenario
 from sim.simulation import Simulation
@@ -69,6 +70,33 @@ def test_a_scenario_passes_at_a_small_scale(name):
     assert result.verdict is Verdict.PASSED, failed
     assert result.metrics["offered.count"] > 0.8 * scenario.users
     assert result.metrics["lost.count"] == 0
+
+
+@pytest.mark.slow
+def test_every_registered_metric_is_written_by_some_scenario():
+    written = set()
+    for name in ("half-day-observer", "stall-window", "stall-auction"):
+        scenario = load_scenario(name).with_overrides(**SCALED[name], settings=SHORTER[name])
+        written |= Simulation(scenario).run(watch).metrics.keys()
+    assert sorted(REGISTRY.keys() - written) == []
+
+
+@pytest.mark.slow
+def test_blocks_carry_their_round_and_size_and_latencies_their_region():
+    scenario = load_scenario("smoke").with_overrides(
+        users=40, peers=14, settings=SHORTER["smoke"],
+        faults=("crash validators=1 at=08:01 for=2m",),
+    )
+    result = run(scenario)
+    rounds, sizes = result.blocks["round"], result.blocks["bytes"]
+    assert set(rounds) == {0, 1}
+    assert result.blocks["interval_s"][rounds > 0].min() > 5.5
+    assert sizes.min() > 0
+    assert sizes.sum() == result.metrics["blocks.bytes"]
+    regions = {name: found.total for name, found in result.histograms.items() if "{" in name}
+    assert all(name.startswith("latency.final{region=") for name in regions)
+    assert sum(regions.values()) == result.metrics["final.count"]
+    assert result.metrics["backlog.end"] == 0
 
 
 @pytest.mark.slow

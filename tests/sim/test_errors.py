@@ -4,7 +4,6 @@ import pytest
 
 from sim.errors import (
     ConfigurationError,
-    InvalidRun,
     InvariantBroken,
     ScenarioScriptError,
     SimError,
@@ -16,7 +15,6 @@ from sim.errors import (
     (ConfigurationError("peers", -1, "give more"), 104),
     (ScenarioScriptError("x.py", ValueError("no")), 107),
     (InvariantBroken("one chain", 5, "two blocks"), 110),
-    (InvalidRun("too short", "run 60 s"), 111),
 ])
 def test_every_error_has_its_exit_code_and_one_line(error: SimError, code: int):
     assert error.exit_code == code

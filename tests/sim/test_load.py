@@ -26,6 +26,11 @@ def make(*counts: float) -> ArrivalCurve:
     return ArrivalCurve(edges_ns=edges, counts=np.array(counts, float))
 
 
+def compute_peak_over_mean(curve: ArrivalCurve) -> float:
+    rates = curve.counts / np.diff(curve.edges_ns)
+    return float(rates.max() * (curve.end_ns - curve.start_ns) / curve.total)
+
+
 @pytest.mark.parametrize(
     "name", ["moscow2021_day1", "moscow2019_day", "estonia2023", "fairs_opening"]
 )
@@ -37,14 +42,14 @@ def test_moscow_peaks_in_the_half_hour_from_a_quarter_past_nine():
     curve = ArrivalCurve.read(DATA / "moscow2021_day1.csv").window(8 * HOUR_NS, 22 * HOUR_NS)
     rates = curve.counts / np.diff(curve.edges_ns)
     assert curve.edges_ns[rates.argmax()] == (9 * 60 + 15) * 60 * SECOND_NS
-    assert 1.9 < curve.peak_over_mean < 2.1
+    assert 1.9 < compute_peak_over_mean(curve) < 2.1
 
 
 def test_estonia_ends_with_its_greatest_hour():
     curve = ArrivalCurve.read(DATA / "estonia2023.csv")
     assert (curve.total, curve.counts[0], curve.counts[-1]) == (324_301, 7_298, 11_029)
     assert curve.counts.max() == curve.counts[-1]
-    assert curve.peak_over_mean == pytest.approx(4.455, abs=0.01)
+    assert compute_peak_over_mean(curve) == pytest.approx(4.455, abs=0.01)
 
 
 def test_two_hours_of_2019_hold_forty_percent_of_the_day():

@@ -12,7 +12,6 @@ from sim.histogram import (
     UPPER_NS,
     VALUE_MAX_NS,
     Histogram,
-    compute_bucket,
     compute_buckets,
 )
 from sim.metrics import Metrics
@@ -32,17 +31,17 @@ def at(minutes):
     return START_NS + round(minutes * MINUTE_NS)
 
 
-@given(st.integers(0, VALUE_MAX_NS))
-def test_a_bucket_holds_its_value_and_is_narrow(value):
-    index = compute_bucket(value)
-    assert LOWER_NS[index] <= value < UPPER_NS[index]
-    assert UPPER_NS[index] - LOWER_NS[index] <= max(1, value // 64)
+@given(st.lists(st.integers(0, VALUE_MAX_NS), min_size=1, max_size=50))
+def test_a_bucket_holds_its_values_and_is_narrow(values):
+    buckets = compute_buckets(np.array(values, dtype=np.int64)).tolist()
+    for value, index in zip(values, buckets, strict=True):
+        assert LOWER_NS[index] <= value < UPPER_NS[index]
+        assert UPPER_NS[index] - LOWER_NS[index] <= max(1, value // 64)
 
 
-@given(st.lists(st.integers(0, 2**50), min_size=1, max_size=50))
-def test_many_values_find_the_same_buckets_as_each_alone(values):
-    together = compute_buckets(np.array(values, dtype=np.int64)).tolist()
-    assert together == [compute_bucket(value) for value in values]
+def test_times_beyond_three_days_share_the_last_bucket():
+    beyond = compute_buckets(np.array([VALUE_MAX_NS, VALUE_MAX_NS + 1, 2**50]))
+    assert beyond.tolist() == [BUCKETS - 1] * 3
 
 
 def test_buckets_meet_without_gaps():
@@ -61,20 +60,6 @@ def test_percentiles_are_within_one_percent_of_the_exact_ones():
         assert histogram.get_quantile_s(share) == pytest.approx(exact, rel=0.01)
     assert histogram.get_quantile_s(1.0) <= histogram.max_ns / 1e9
     assert histogram.get_mean_s() == pytest.approx(values.mean() / 1e9)
-
-
-TIMES = st.lists(st.integers(0, 10**12), max_size=30)
-
-
-@given(TIMES, TIMES)
-def test_merged_histograms_are_the_histogram_of_all(left, right):
-    parts, whole = [Histogram(), Histogram()], Histogram()
-    for part, values in zip(parts, (left, right), strict=True):
-        part.record_many(np.array(values, dtype=np.int64))
-        for value in values:
-            whole.record(value)
-    parts[0].merge(parts[1])
-    assert parts[0] == whole
 
 
 def test_a_negative_time_is_our_own_bug():
@@ -96,16 +81,12 @@ def test_counters_add_and_numbers_replace():
     metrics.count("final.count", 4)
     metrics.put("wall_s", 1.5)
     metrics.put("wall_s", 2.5)
-    metrics.raise_to("rss_peak_mb", 7)
-    metrics.raise_to("rss_peak_mb", 3)
-    assert metrics.build_numbers() == {"final.count": 5, "rss_peak_mb": 7, "wall_s": 2.5}
-    assert metrics.get("lost.count") == 0
+    assert metrics.build_numbers() == {"final.count": 5, "wall_s": 2.5}
 
 
 @pytest.mark.parametrize("write", [
     lambda metrics: metrics.count("finl.count"),
     lambda metrics: metrics.put("finl.count", 1),
-    lambda metrics: metrics.get("finl.count"),
 ])
 def test_an_unknown_metric_suggests_a_name(write):
     with pytest.raises(ConfigurationError, match=r"finl\.count.*did you mean final\.count\?"):
@@ -114,23 +95,23 @@ def test_an_unknown_metric_suggests_a_name(write):
 
 def test_an_unknown_distribution_or_series_suggests_what_there_is():
     with pytest.raises(ConfigurationError, match=r"latency\.final"):
-        collector().record("latency.finale", 1)
+        collector().record_many("latency.finale", np.array([1]))
     with pytest.raises(ConfigurationError, match="offered"):
-        collector().mark("ofered", START_NS)
+        collector().mark_many("ofered", np.array([START_NS]))
     with pytest.raises(ConfigurationError, match="door_waiting"):
         collector().level("door", START_NS, 1)
 
 
 def test_labels_have_histograms_of_their_own_but_no_metrics():
     metrics = collector()
-    metrics.record_many("latency.final", np.array([10**9]), ("region=south",))
-    metrics.record("latency.final", 3 * 10**9)
+    metrics.record_many("latency.final", np.array([10**9, 3 * 10**9]))
     metrics.record_groups(
-        "latency.final", np.array([1, 2, 3]), np.array([0, 1, 0]), ("role=relay", "role=other")
+        "latency.final", np.array([1, 2, 3]), np.array([0, 1, 0]),
+        ("region=south", "region=north", "region=west"),
     )
-    assert metrics.histograms["latency.final"].total == 2
-    assert metrics.histograms["latency.final{region=south}"].total == 1
-    assert metrics.histograms["latency.final{role=relay}"].total == 2
+    assert {name: found.total for name, found in metrics.histograms.items()} == {
+        "latency.final": 2, "latency.final{region=south}": 2, "latency.final{region=north}": 1,
+    }
     numbers = metrics.build_numbers()
     assert numbers["latency.final.count"] == 2
     assert numbers["latency.final.max_s"] == 3
@@ -145,8 +126,8 @@ def test_a_distribution_without_samples_has_no_percentiles():
 
 def test_series_are_rates_and_levels_by_local_time():
     metrics = collector()
-    metrics.mark_many("offered", np.array([at(0), at(0.5), at(2)]))
-    metrics.mark("offered", at(2), 5)
+    metrics.mark_many("offered", np.array([at(0), at(0.5)]))
+    metrics.mark_many("offered", np.repeat(at(2), 6))
     metrics.level("backlog", at(0.2), 7)
     metrics.level("backlog", at(0.3), 2)
     metrics.level("backlog", at(2.5), 1)
@@ -170,48 +151,39 @@ def test_latency_over_time_belongs_to_the_intended_moment():
     assert metrics.histograms["latency.final"].total == 4
 
 
-def test_a_mean_level_is_weighed_by_time():
+def count_final(*amounts):
     metrics = collector()
-    metrics.level("backlog", at(1), 10)
-    metrics.level("backlog", at(3), 0)
-    assert metrics.compute_mean_level("backlog", at(0), at(10)) == pytest.approx(2)
+    for minute, amount in enumerate(amounts):
+        metrics.mark_many("final", np.repeat(at(minute), amount))
+    metrics.put_throughput()
+    return metrics.build_numbers()
 
 
-def test_throughput_tells_peak_and_steady_apart():
-    metrics = collector()
-    for minute, amount in enumerate((60, 120, 120, 600)):
-        metrics.mark("final", at(minute), amount)
-    metrics.put_throughput(at(0.5), at(3))
-    numbers = metrics.build_numbers()
+def test_the_steady_rate_leaves_out_a_tenth_at_each_end_and_the_peak_does_not():
+    numbers = count_final(0, 0, 600, *[120] * 18, 60, 0)
     assert numbers["throughput.final.peak_per_s"] == 10
     assert numbers["throughput.final.steady_per_s"] == 2
+    assert "throughput.offered.peak_per_s" not in numbers
 
 
-def test_a_span_too_short_for_one_bin_has_no_steady_rate():
-    metrics = collector()
-    metrics.mark("final", at(0), 60)
-    metrics.put_throughput(at(0.1), at(0.9))
-    assert "throughput.final.steady_per_s" not in metrics.build_numbers()
+def test_quiet_minutes_in_the_middle_count_and_a_single_one_is_the_rate():
+    assert count_final(60, 0, 0, 60)["throughput.final.steady_per_s"] == 0.5
+    assert count_final(60)["throughput.final.steady_per_s"] == 1
+    assert count_final() == {}
 
 
 def test_little_s_law_holds_for_a_queue_that_is_measured_from_both_sides():
-    metrics = collector()
-    stays = np.random.default_rng(3).uniform(1, 9, 4000)
-    comes = np.sort(np.random.default_rng(4).uniform(0, 3600, 4000))
-    changes = sorted([(come, 1) for come in comes] + [
-        (come + stay, -1) for come, stay in zip(comes, stays, strict=True)
-    ])
-    inside = 0
-    for second, change in changes:
-        inside += change
-        metrics.level("backlog", START_NS + int(second * 1e9), inside)
-    until_ns = START_NS + 3700 * 10**9
+    generator = np.random.default_rng(3)
+    stays, comes = generator.uniform(1, 9, 4000), np.sort(generator.uniform(0, 3600, 4000))
+    leaves = np.sort(comes + stays)
+    moments = np.arange(0, 3700, 0.1)
+    inside = np.searchsorted(comes, moments) - np.searchsorted(leaves, moments)
     row = judge_little(
-        mean_in_system=metrics.compute_mean_level("backlog", START_NS, until_ns),
-        arrivals_per_s=4000 / 3700, mean_stay_s=float(stays.mean()), noun="ballot",
+        mean_in_system=float(inside.mean()), arrivals_per_s=4000 / 3700,
+        mean_stay_s=float(stays.mean()), noun="ballot",
     )
     assert row.agrees
-    assert row.ratio == pytest.approx(1, abs=1e-6)
+    assert row.ratio == pytest.approx(1, abs=1e-3)
 
 
 def test_the_wait_at_low_load_is_half_a_slot_and_the_way():
