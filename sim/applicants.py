@@ -29,7 +29,7 @@ from node.services.fairs.records import (
     TRADES,
     VEGETABLES,
 )
-from sim.electorate import Mask, Rows
+from sim.electorate import Floats, Mask, Rows, draw_mask, draw_units
 from sim.errors import ConfigurationError
 from sim.signing import (
     KEYS,
@@ -39,7 +39,7 @@ from sim.signing import (
     sign_transaction,
     unpack_request,
 )
-from sim.slots import Floats, Slots, draw_among, draw_mask, draw_units
+from sim.slots import Slots, draw_among
 from sim.workers import Factory, Maker
 
 AGAIN_RATIO = 0.1

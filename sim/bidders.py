@@ -15,9 +15,9 @@ from node.codec import Value
 from node.crypto import digest
 from node.services import auctions
 from sim.applicants import make_key_of
-from sim.electorate import Mask, Rows
+from sim.electorate import Floats, Mask, Rows, draw_mask, draw_units
 from sim.signing import KEYS, pack_frame, sign_transaction, unpack_request
-from sim.slots import Floats, Slots, draw_among, draw_mask, draw_units
+from sim.slots import Slots, draw_among
 from sim.workers import Factory, Maker
 
 ASCENDING, SEALED = 1, 2

@@ -3,13 +3,13 @@
 import numpy as np
 
 from node.crypto import Identity
+from sim.arrivals import draw_arrivals
 from sim.auditor import audit_election
 from sim.ballots import BallotStore, ChunkSource, FloorCosts, InlineSource
 from sim.city import City
 from sim.electorate import BallotRules, Electorate
 from sim.identities import derive_identity
-from sim.latencies import Sessions, describe_latencies
-from sim.load import read_curve
+from sim.latencies import Sessions, count_transactions, describe_latencies
 from sim.metrics import Metrics
 from sim.outcomes import Outcomes
 from sim.people import SAMPLE_NS, Counts, Findings
@@ -17,7 +17,7 @@ from sim.prover import Prover
 from sim.registrar import OfficeConfig, Registrar, Stage
 from sim.result import InvariantOutcome
 from sim.streams import Streams
-from sim.times import HOUR_NS, SECOND_NS, parse_time_ns
+from sim.times import HOUR_NS, SECOND_NS
 from sim.voter_columns import State, compute_told
 from sim.voters import Habits, Voters
 from sim.workers import WorkerPool
@@ -45,12 +45,8 @@ class ElectionDay:
             districts=workload.districts, choices=workload.choices,
             abandon_ratio=workload.abandon_ratio, revote_ratio=workload.revote_ratio,
         )
-        opens_ns = midnight_ns + parse_time_ns("opens", workload.opens)
-        closes_ns = midnight_ns + parse_time_ns("closes", workload.closes)
-        curve = read_curve(workload.curve).window(
-            opens_ns - midnight_ns, closes_ns - midnight_ns
-        )
-        arrivals_ns = midnight_ns + curve.sample(users, streams("arrivals"))
+        arrivals = draw_arrivals(workload, users, streams, midnight_ns)
+        opens_ns, closes_ns = arrivals.opens_ns, arrivals.closes_ns
         self._electorate = electorate = Electorate(rules)
         self._pool: WorkerPool | None = None
         source: ChunkSource = InlineSource(rules, electorate)
@@ -74,7 +70,7 @@ class ElectionDay:
         )
         self.voters = Voters(
             city=city, electorate=electorate, ballots=ballots, office=self.registrar,
-            habits=habits, arrivals_ns=arrivals_ns, close_ns=closes_ns,
+            habits=habits, arrivals_ns=arrivals.moments_ns, close_ns=closes_ns,
             stream=streams("voters"), verify=self._prover.verify,
         )
         self.registrar.serve(self.voters)
@@ -166,15 +162,11 @@ class ElectionDay:
             records, VOTING,
         )
         counts = voters.counts
-        accepted, final = columns.accepted_ns > 0, columns.final_ns > 0
         metrics.put("users.count", self._electorate.users)
-        metrics.put("offered.count", int((columns.tries > 0).sum()))
-        metrics.put("accepted.count", int(accepted.sum()))
-        metrics.put("included.count", int((columns.included_ns > 0).sum()))
-        metrics.put("final.count", int(final.sum()))
-        metrics.put("final.ratio", float(final.sum() / max(1, accepted.sum())))
+        count_transactions(metrics, columns)
         # While voters still wait, what is not final is on its way.
-        never = accepted & ~final & (columns.state < State.LATE)
+        never = (columns.accepted_ns > 0) & (columns.final_ns == 0)
+        never &= columns.state < State.LATE
         never &= voters.is_done
         metrics.put("lost.count", audit.lost + int(never.sum()))
         metrics.put("double.count", audit.doubled)
@@ -185,8 +177,6 @@ class ElectionDay:
         metrics.put("users.abandoned.count", counts["abandoned"])
         metrics.put("users.revoted.count", counts["revotes"])
         metrics.put("users.gave_up.count", counts["gave_up"])
-        retries = np.maximum(columns.tries.astype(np.int64) - 1, 0)
-        metrics.put("users.retries.count", int(retries.sum()))
         metrics.put("users.read_requests.count", counts["reads"])
         metrics.put("users.proofs_checked.count", self._prover.checked)
         for at_ns, backlog, waiting in self.samples:

@@ -19,6 +19,7 @@ from sim.errors import ConfigurationError
 
 Rows: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
 
 SMALL_INTEGER_MAX = 127
 """Largest number of one byte in msgpack: with it every ballot's transaction has one size."""
@@ -83,7 +84,7 @@ class Electorate:
         self._district = _to_integer(rules.derive(b"district"))
         self._secret = rules.derive(b"group")
         rows = np.arange(users, dtype=np.int64)
-        chosen = _draw(_to_integer(rules.derive(b"revote")), rows, rules.revote_ratio)
+        chosen = draw_mask(_to_integer(rules.derive(b"revote")), rows, rules.revote_ratio)
         self.revoters: Rows = rows[chosen & ~self.abandons(rows)]
         self.slots = users + len(self.revoters)
         stride = 1 + (users * 618) // 1000
@@ -96,25 +97,15 @@ class Electorate:
 
     def rows_of(self, slots: Rows) -> Rows:
         """The voter behind each ballot."""
-        if not len(slots) or int(slots.max()) < self.users:
-            return slots
-        rows = slots.copy()
-        again = slots >= self.users
-        rows[again] = self.revoters[slots[again] - self.users]
-        return rows
+        return compute_rows(slots, self.users, self.revoters)
 
     def revote_slots_of(self, rows: Rows) -> Rows:
         """The second ballot of each row; -1 where there is none."""
-        if not len(self.revoters):
-            return np.full(len(rows), -1, np.int64)
-        at = np.searchsorted(self.revoters, rows)
-        found = self.revoters[np.minimum(at, len(self.revoters) - 1)] == rows
-        slots: Rows = np.where(found, at + self.users, -1)
-        return slots
+        return compute_seconds(rows, self.users, self.revoters)
 
     def abandons(self, rows: Rows) -> Mask:
         """Who takes a ballot and never casts it."""
-        return _draw(self._abandon, rows, self.rules.abandon_ratio)
+        return draw_mask(self._abandon, rows, self.rules.abandon_ratio)
 
     def districts_of(self, rows: Rows) -> Rows:
         """Districts, from 1 up."""
@@ -153,10 +144,39 @@ def mix64(key: int, numbers: Rows) -> NDArray[np.uint64]:
     return mixed
 
 
-def _draw(key: int, rows: Rows, ratio: float) -> Mask:
+def draw_units(key: int, numbers: Rows) -> Floats:
+    """A number in [0, 1) for each number, by a keyed hash: the same in every process."""
+    # the upper 53 bits are a number that a float holds exactly
+    units: Floats = (mix64(key, numbers) >> np.uint64(11)) / 2.0**53
+    assert not len(units) or float(units.max()) < 1
+    return units
+
+
+def draw_mask(key: int, numbers: Rows, ratio: float) -> Mask:
+    """Which numbers belong to a share of ``ratio``."""
     assert 0 <= ratio <= 1
-    # The upper 53 bits are a uniform number that a float holds exactly.
-    return (mix64(key, rows) >> np.uint64(11)) < ratio * 2.0**53
+    chosen: Mask = draw_units(key, numbers) < ratio
+    return chosen
+
+
+def compute_rows(slots: Rows, users: int, again: Rows) -> Rows:
+    """Whose each slot is, if the slots behind ``users`` are second ones of ``again``."""
+    if not len(slots) or int(slots.max()) < users:
+        return slots
+    rows = slots.copy()
+    second = slots >= users
+    rows[second] = again[slots[second] - users]
+    return rows
+
+
+def compute_seconds(rows: Rows, users: int, again: Rows) -> Rows:
+    """The second slot of each row, -1 where there is none; ``again`` is sorted."""
+    if not len(again):
+        return np.full(len(rows), -1, np.int64)
+    at = np.searchsorted(again, rows)
+    found = again[np.minimum(at, len(again) - 1)] == rows
+    slots: Rows = np.where(found, at + users, -1)
+    return slots
 
 
 def _to_integer(key: bytes) -> int:

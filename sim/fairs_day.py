@@ -1,13 +1,13 @@
 """A day of the fairs as people live it: an office, a crowd, and a judge, wired to a city."""
 
 from collections.abc import Callable
-
-import numpy as np
+from dataclasses import dataclass
 
 from sim.ballots import FloorCosts
 from sim.city import City
-from sim.crowd import Crowd
-from sim.latencies import Sessions, describe_latencies
+from sim.crowd import Crowd, Prepare
+from sim.electorate import Rows
+from sim.latencies import Sessions, count_transactions, describe_latencies
 from sim.metrics import Metrics
 from sim.office import Office
 from sim.outcomes import Outcomes
@@ -15,11 +15,36 @@ from sim.people import SAMPLE_NS, Counts, Findings
 from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.signing import SignedStore
+from sim.slots import Slots
 from sim.times import HOUR_NS, SECOND_NS
+from sim.workers import Crew
 
 AFTER_NS_MAX = 3 * HOUR_NS
 
 Judge = Callable[[Metrics], tuple[InvariantOutcome, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitors:
+    """A crowd, what signs for it, and what checks its receipts."""
+
+    crowd: Crowd
+    store: SignedStore
+    prover: Prover
+
+
+def make_visitors(
+    *, city: City, slots: Slots, crew: Crew, intended_ns: Rows, key: int, reads_per_user: int,
+    prepare: Prepare,
+) -> Visitors:
+    """Those whose transactions ``crew`` makes; the rest is as ``Crowd`` takes it."""
+    prover = Prover(city)
+    store = SignedStore(crew, slots.users, slots.rows_of)
+    crowd = Crowd(
+        city=city, slots=slots, store=store, intended_ns=intended_ns, key=key,
+        reads_per_user=reads_per_user, prepare=prepare, verify=prover.verify,
+    )
+    return Visitors(crowd=crowd, store=store, prover=prover)
 
 
 class FairsDay:
@@ -31,16 +56,15 @@ class FairsDay:
     """
 
     def __init__(
-        self, *, city: City, crowd: Crowd, office: Office, store: SignedStore, prover: Prover,
-        subject: str, opens_ns: int, closes_ns: int, judge: Judge,
-        upon_height: Callable[[int, int], None] | None = None,
+        self, *, city: City, visitors: Visitors, office: Office, subject: str, opens_ns: int,
+        closes_ns: int, judge: Judge, upon_height: Callable[[int, int], None] | None = None,
     ) -> None:
         self._city = city
-        self.crowd = crowd
+        self.crowd = crowd = visitors.crowd
         self.office = office
         self.subject = subject
-        self._store = store
-        self._prover = prover
+        self._store = visitors.store
+        self._prover = visitors.prover
         self._judge = judge
         self._upon_height = upon_height
         self._height = 0
@@ -124,20 +148,14 @@ class FairsDay:
         """Judge the day and measure what users waited."""
         crowd = self.crowd
         columns, counts = crowd.columns, crowd.counts
-        accepted, final = columns.accepted_ns > 0, columns.final_ns > 0
         metrics.put("users.count", crowd.slots.users)
-        metrics.put("offered.count", int((columns.tries > 0).sum()))
-        metrics.put("accepted.count", int(accepted.sum()))
-        metrics.put("included.count", int((columns.included_ns > 0).sum()))
-        metrics.put("final.count", int(final.sum()))
-        metrics.put("final.ratio", float((final & accepted).sum() / max(1, accepted.sum())))
+        count_transactions(metrics, columns)
         metrics.put("failed.count", sum(crowd.failures.values()))
-        metrics.put("lost.count", int((accepted & ~final & (columns.sequence < 0)).sum()))
+        never = (columns.accepted_ns > 0) & (columns.final_ns == 0) & (columns.sequence < 0)
+        metrics.put("lost.count", int(never.sum()))
         metrics.put("refused.count", sum(crowd.refusals.values()))
         metrics.put("fairs.refused.count", sum(crowd.failures.values()))
         metrics.put("users.gave_up.count", counts["gave_up"])
-        retries = columns.tries.astype(np.int64) - 1
-        metrics.put("users.retries.count", int(np.maximum(retries, 0).sum()))
         metrics.put("users.read_requests.count", counts["reads"])
         metrics.put("users.proofs_checked.count", self._prover.checked)
         for at_ns, backlog, _ in self.samples:

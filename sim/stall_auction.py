@@ -6,6 +6,7 @@ import numpy as np
 
 from node.crypto import Identity
 from node.services import auctions
+from sim.arrivals import draw_arrivals
 from sim.auction_auditor import AuctionAuditor
 from sim.auction_office import REVEAL_NS, Heights, Hours, make_auction_script
 from sim.bidders import (
@@ -20,17 +21,16 @@ from sim.bidders import (
 from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
-from sim.fairs_day import FairsDay
+from sim.fairs_day import FairsDay, make_visitors
 from sim.inversions import count_inversions
-from sim.load import Moments, read_curve
+from sim.load import Moments
 from sim.metrics import Metrics
 from sim.office import Office
 from sim.place_proofs import Condition, judge_proofs
-from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.signing import SignedStore
 from sim.streams import Streams
-from sim.times import SECOND_NS, parse_time_ns
+from sim.times import SECOND_NS
 from sim.voter_columns import State
 from sim.workers import open_crew
 from sim.workload import StallAuction
@@ -119,8 +119,8 @@ def make_stall_auction(
     streams: Streams, midnight_ns: int, workers: int,
 ) -> FairsDay:
     """The people of a stalls' auction, ready to start."""
-    opens_ns = midnight_ns + parse_time_ns("opens", workload.opens)
-    closes_ns = midnight_ns + parse_time_ns("closes", workload.closes)
+    arrivals = draw_arrivals(workload, users, streams, midnight_ns)
+    closes_ns = arrivals.closes_ns
     rules = AuctionRules(
         seed=seed, users=users, chain_id=city.chain_id, lots=workload.lots,
         sealed_ratio=workload.sealed_ratio,
@@ -128,29 +128,24 @@ def make_stall_auction(
     bidders = Bidders(rules)
     heights = Heights()
     room = AuctionRoom(city, bidders, heights)
-    curve = read_curve(workload.curve).window(opens_ns - midnight_ns, closes_ns - midnight_ns)
-    clicks_ns = midnight_ns + curve.sample(users, streams("arrivals"))
-    prover = Prover(city)
-    store = SignedStore(
-        open_crew(get_bid_factory(rules), workers), users, bidders.slots.rows_of
-    )
-    crowd = Crowd(
-        city=city, slots=bidders.slots, store=store,
-        intended_ns=snipe(clicks_ns, closes_ns, streams("snipers")),
+    visitors = make_visitors(
+        city=city, slots=bidders.slots, crew=open_crew(get_bid_factory(rules), workers),
+        intended_ns=snipe(arrivals.moments_ns, closes_ns, streams("snipers")),
         key=rules.derive_key(b"relay"), reads_per_user=workload.reads_per_user,
-        prepare=room.look, verify=prover.verify,
+        prepare=room.look,
     )
+    crowd, store = visitors.crowd, visitors.store
     room.serve(crowd)
     hours = Hours(
-        opens_ns=opens_ns, closes_ns=closes_ns,
+        opens_ns=arrivals.opens_ns, closes_ns=closes_ns,
         block_interval_ns=city.params.block_interval_ns,
     )
     script = make_auction_script(
         bidders, store, crowd.columns, hours, heights, lambda: crowd.is_done
     )
     return FairsDay(
-        city=city, crowd=crowd, store=store, prover=prover, subject="bid",
-        office=Office(city=city, chief=chief, script=script), opens_ns=opens_ns,
+        city=city, visitors=visitors, subject="bid",
+        office=Office(city=city, chief=chief, script=script), opens_ns=arrivals.opens_ns,
         closes_ns=closes_ns + REVEAL_NS, upon_height=room.upon_height,
         judge=lambda metrics: judge_auction(
             city, bidders, crowd, store, room.amounts, heights, metrics

@@ -7,22 +7,21 @@ import numpy as np
 from node.crypto import Identity
 from node.services import fairs
 from sim.applicants import Applicants, SeasonRules, get_application_factory
+from sim.arrivals import draw_arrivals
 from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
 from sim.fairs_auditor import FairsAuditor
-from sim.fairs_day import FairsDay
+from sim.fairs_day import FairsDay, make_visitors
 from sim.inversions import count_inversions
-from sim.load import read_curve
 from sim.metrics import Metrics
 from sim.office import Office
 from sim.place_proofs import judge_proofs
-from sim.prover import Prover
 from sim.result import InvariantOutcome
 from sim.season_office import make_season_script
 from sim.signing import SignedStore
 from sim.streams import Streams
-from sim.times import SECOND_NS, parse_time_ns
+from sim.times import SECOND_NS
 from sim.workers import open_crew
 from sim.workload import StallWindow
 
@@ -35,34 +34,30 @@ def make_stall_window(
     streams: Streams, midnight_ns: int, workers: int,
 ) -> FairsDay:
     """The people of a stalls' window, ready to start."""
-    opens_ns = midnight_ns + parse_time_ns("opens", workload.opens)
-    closes_ns = midnight_ns + parse_time_ns("closes", workload.closes)
+    arrivals = draw_arrivals(workload, users, streams, midnight_ns)
+    closes_ns = arrivals.closes_ns
     rules = SeasonRules(
         seed=seed, users=users, chain_id=city.chain_id, sites=workload.sites,
         periods=workload.periods, places=workload.places,
     )
     applicants = Applicants(rules)
-    curve = read_curve(workload.curve).window(opens_ns - midnight_ns, closes_ns - midnight_ns)
-    clicks_ns = midnight_ns + curve.sample(users, streams("arrivals"))
-    prover = Prover(city)
-    store = SignedStore(
-        open_crew(get_application_factory(rules), workers), users, applicants.slots.rows_of
-    )
-    crowd = Crowd(
-        city=city, slots=applicants.slots, store=store, intended_ns=clicks_ns,
+    visitors = make_visitors(
+        city=city, slots=applicants.slots, intended_ns=arrivals.moments_ns,
+        crew=open_crew(get_application_factory(rules), workers),
         key=rules.derive_key(b"relay"), reads_per_user=workload.reads_per_user,
-        prepare=lambda slots, now_ns: None, verify=prover.verify,
+        prepare=lambda slots, now_ns: None,
     )
+    crowd = visitors.crowd
     apply_again(crowd, streams("second thoughts"), closes_ns)
     script = make_season_script(
-        applicants, opens_ns, closes_ns,
+        applicants, arrivals.opens_ns, closes_ns,
         lambda now_ns: now_ns >= closes_ns + city.params.block_interval_ns and crowd.is_done,
     )
     return FairsDay(
-        city=city, crowd=crowd, store=store, prover=prover, subject="application",
-        office=Office(city=city, chief=chief, script=script), opens_ns=opens_ns,
+        city=city, visitors=visitors, subject="application",
+        office=Office(city=city, chief=chief, script=script), opens_ns=arrivals.opens_ns,
         closes_ns=closes_ns, judge=lambda metrics: judge_season(
-            city, applicants, crowd, store, metrics
+            city, applicants, crowd, visitors.store, metrics
         ),
     )
 
