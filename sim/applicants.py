@@ -30,7 +30,7 @@ from node.services.fairs.records import (
     VEGETABLES,
 )
 from sim.electorate import Floats, Mask, Rows, draw_mask, draw_units
-from sim.errors import ConfigurationError
+from sim.errors import ConfigurationError, require_whole
 from sim.signing import (
     KEYS,
     KeyPair,
@@ -73,8 +73,7 @@ class SeasonRules:
     season: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.periods <= PERIODS_MAX:
-            raise ConfigurationError("periods", self.periods, f"give 1 to {PERIODS_MAX}")
+        require_whole("periods", self.periods, 1, PERIODS_MAX)
         if self.places > self.sites * SITE_PLACES_MAX:
             raise ConfigurationError(
                 "places", self.places, f"at most {SITE_PLACES_MAX} for each of the sites"

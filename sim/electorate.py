@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.crypto import derive_box_public, digest
-from sim.errors import ConfigurationError
+from sim.errors import require_number, require_whole
 
 Rows: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -43,17 +43,11 @@ class BallotRules:
 
     def __post_init__(self) -> None:
         for name in ("voting", "districts"):
-            value = getattr(self, name)
-            if not 1 <= value <= SMALL_INTEGER_MAX:
-                raise ConfigurationError(name, value, f"give 1 to {SMALL_INTEGER_MAX}")
-        if not 2 <= self.choices <= 255:
-            raise ConfigurationError("choices", self.choices, "give 2 to 255")
-        if not 0 < self.users < 2**31:
-            raise ConfigurationError("users", self.users, "give at least one")
+            require_whole(name, getattr(self, name), 1, SMALL_INTEGER_MAX)
+        require_whole("choices", self.choices, 2, 255)
+        require_whole("users", self.users, 1, 2**31 - 1)
         for name in ("abandon_ratio", "revote_ratio"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigurationError(name, value, "give a share from 0 to 1")
+            require_number(name, getattr(self, name), 0, 1)
 
     def derive(self, purpose: bytes) -> bytes:
         """32 bytes that belong to this run and ``purpose``."""

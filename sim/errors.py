@@ -31,6 +31,18 @@ class ConfigurationError(SimError):
         self.remedy = remedy
 
 
+def require_whole(field: str, value: object, low: int, high: int) -> None:
+    """ConfigurationError unless the value is an int of this range; True is none."""
+    if type(value) is not int or not low <= value <= high:
+        raise ConfigurationError(field, value, f"give a whole number from {low} to {high}")
+
+
+def require_number(field: str, value: float, low: float, high: float) -> None:
+    """ConfigurationError unless the value is a number of this range."""
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise ConfigurationError(field, value, f"give a number from {low:g} to {high:g}")
+
+
 def suggest(name: str, known: Iterable[str], *, listed_in: str = "") -> str:
     """The remedy for an unknown name: "did you mean X?" if one is near, else what is known.
 

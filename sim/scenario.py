@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from node.errors import InvalidParams
 from node.params import Params
-from sim.errors import ConfigurationError, ScenarioScriptError, suggest
+from sim.errors import ConfigurationError, ScenarioScriptError, require_whole, suggest
 from sim.faults import Fault, parse_fault
 from sim.thresholds import Threshold
 from sim.times import format_duration, parse_time_ns
@@ -67,13 +67,13 @@ class Scenario:
     thresholds: tuple[Threshold, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_whole("users", self.users, 1, USERS_MAX)
-        _require_whole("peers", self.peers, PEERS_MIN, PEERS_MAX)
-        _require_whole("seed", self.seed, 0, 2**63 - 1)
+        require_whole("users", self.users, 1, USERS_MAX)
+        require_whole("peers", self.peers, PEERS_MIN, PEERS_MAX)
+        require_whole("seed", self.seed, 0, 2**63 - 1)
         self.build_topology_config()
         if self.late is not None:
             observers = self.build_topology_config().observers
-            _require_whole("late.observers", self.late.observers, 1, observers)
+            require_whole("late.observers", self.late.observers, 1, observers)
 
     def build_topology_config(self) -> TopologyConfig:
         """How the peers are divided among the roles."""
@@ -206,11 +206,6 @@ def _parse(name: str, text: str, now: object) -> int | float | str:
     except ValueError as error:
         kind = "number" if isinstance(now, float) else "whole number"
         raise ConfigurationError(name, text, f"give a {kind}") from error
-
-
-def _require_whole(name: str, value: int, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ConfigurationError(name, value, f"give a whole number from {low} to {high}")
 
 
 def list_scenarios() -> list[str]:

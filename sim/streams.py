@@ -6,7 +6,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ConfigurationError
+from sim.errors import require_whole
 
 BATCH = 4096
 SEED_MAX = 2**63 - 1
@@ -21,8 +21,7 @@ class Streams:
     __slots__ = ("seed",)
 
     def __init__(self, seed: int) -> None:
-        if type(seed) is not int or not 0 <= seed <= SEED_MAX:
-            raise ConfigurationError("seed", seed, f"give a whole number from 0 to {SEED_MAX}")
+        require_whole("seed", seed, 0, SEED_MAX)
         self.seed = seed
 
     def __call__(self, name: str) -> np.random.Generator:

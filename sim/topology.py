@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from node.inputs import Role
-from sim.errors import ConfigurationError, suggest
+from sim.errors import ConfigurationError, require_number, require_whole, suggest
 from sim.streams import Streams, draw_integers
 
 DATA = Path(__file__).parent / "data"
@@ -96,30 +96,23 @@ class TopologyConfig:
     mobile_ratio: float = 0.15
 
     def __post_init__(self) -> None:
-        self._require("validators", 1, 1_000)
-        self._require("relays", 1, PEERS_MAX)
-        self._require("observers", 0, PEERS_MAX)
-        self._require("validators_per_relay", 1, 1_000)
-        self._require("mesh_degree_max", 2, 100)
-        self._require("mesh_degree", 2, self.mesh_degree_max)
-        self._require("mesh_degree_min", 1, self.mesh_degree)
+        require_whole("validators", self.validators, 1, 1_000)
+        require_whole("relays", self.relays, 1, PEERS_MAX)
+        require_whole("observers", self.observers, 0, PEERS_MAX)
+        require_whole("validators_per_relay", self.validators_per_relay, 1, 1_000)
+        require_whole("mesh_degree_max", self.mesh_degree_max, 2, 100)
+        require_whole("mesh_degree", self.mesh_degree, 2, self.mesh_degree_max)
+        require_whole("mesh_degree_min", self.mesh_degree_min, 1, self.mesh_degree)
         if self.peers > PEERS_MAX:
             raise ConfigurationError("peers", self.peers, f"give at most {PEERS_MAX} together")
         if self.preset not in PRESETS:
             raise ConfigurationError("preset", self.preset, suggest(self.preset, PRESETS))
-        if not 0 <= self.mobile_ratio <= 1:
-            raise ConfigurationError("mobile_ratio", self.mobile_ratio, "give 0 to 1")
+        require_number("mobile_ratio", self.mobile_ratio, 0, 1)
 
     @property
     def peers(self) -> int:
         """All peers together."""
         return self.validators + self.relays + self.observers
-
-    def _require(self, field: str, low: int, high: int) -> None:
-        value: object = getattr(self, field)
-        if type(value) is not int or not low <= value <= high:
-            remedy = f"give a whole number from {low} to {high}"
-            raise ConfigurationError(field, value, remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,8 @@ Figures are those of the real systems (scenarios/data/README.md); ratios are sha
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sim.errors import ConfigurationError
-
-
-def _require(field: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(field, value, f"give a number from {low:g} to {high:g}")
+from sim.electorate import SMALL_INTEGER_MAX
+from sim.errors import require_number, require_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +32,14 @@ class Election:
     keyholders_missing: int = 0
 
     def __post_init__(self) -> None:
-        _require("grace_s", self.grace_s, 0, 86_400)
-        _require("districts", self.districts, 1, 255)
-        _require("choices", self.choices, 2, 255)
-        _require("abandon_ratio", self.abandon_ratio, 0, 1)
-        _require("revote_ratio", self.revote_ratio, 0, 1)
-        _require("reads_per_voter", self.reads_per_voter, 0, 1_000_000)
-        _require("door_concurrency_max", self.door_concurrency_max, 1, 10**9)
-        _require("keyholders_missing", self.keyholders_missing, 0, 5)
+        require_whole("grace_s", self.grace_s, 0, 86_400)
+        require_whole("districts", self.districts, 1, SMALL_INTEGER_MAX)
+        require_whole("choices", self.choices, 2, 255)
+        require_number("abandon_ratio", self.abandon_ratio, 0, 1)
+        require_number("revote_ratio", self.revote_ratio, 0, 1)
+        require_whole("reads_per_voter", self.reads_per_voter, 0, 1_000_000)
+        require_whole("door_concurrency_max", self.door_concurrency_max, 1, 10**9)
+        require_whole("keyholders_missing", self.keyholders_missing, 0, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +59,10 @@ class StallWindow:
     reads_per_user: int = 50
 
     def __post_init__(self) -> None:
-        _require("sites", self.sites, 1, 1_000)
-        _require("periods", self.periods, 1, 32)
-        _require("places", self.places, 1, 100_000)
-        _require("reads_per_user", self.reads_per_user, 0, 1_000_000)
+        require_whole("sites", self.sites, 1, 1_000)
+        require_whole("periods", self.periods, 1, 32)
+        require_whole("places", self.places, 1, 100_000)
+        require_whole("reads_per_user", self.reads_per_user, 0, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +80,9 @@ class StallAuction:
     reads_per_user: int = 50
 
     def __post_init__(self) -> None:
-        _require("lots", self.lots, 1, 100_000)
-        _require("sealed_ratio", self.sealed_ratio, 0, 1)
-        _require("reads_per_user", self.reads_per_user, 0, 1_000_000)
+        require_whole("lots", self.lots, 1, 100_000)
+        require_number("sealed_ratio", self.sealed_ratio, 0, 1)
+        require_whole("reads_per_user", self.reads_per_user, 0, 1_000_000)
 
 
 Workload: TypeAlias = Election | StallWindow | StallAuction

@@ -271,7 +271,7 @@ def test_a_bad_size_is_named_with_its_value(changes, field):
     ({"colour": "red"}, "--set", "colour"), ({"grace_s": "-1"}, "grace_s", -1),
     ({"grace_s": "soon"}, "grace_s", "soon"), ({"districts": "0"}, "districts", 0),
     ({"choices": "999"}, "choices", 999), ({"revote_ratio": "2"}, "revote_ratio", 2.0),
-    ({"abandon_ratio": "nan"}, "abandon_ratio", None),
+    ({"abandon_ratio": "nan"}, "abandon_ratio", None), ({"districts": "128"}, "districts", 128),
     ({"block_interval_ns": "0"}, "block_interval_ns", 0),
     ({"block_interval_ns": "-5"}, "block_interval_ns", -5),
     ({"engine": "magic"}, "--set", "engine"), ({"users": "1e9"}, "users", "1e9"),

@@ -7,6 +7,8 @@ from sim.errors import (
     InvariantBroken,
     ScenarioScriptError,
     SimError,
+    require_number,
+    require_whole,
     suggest,
 )
 
@@ -32,6 +34,15 @@ def test_a_script_error_names_the_line_in_the_users_file():
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile("a = 1\nb = a / 0\n", path, "exec"), {})
     assert str(ScenarioScriptError(path, caught.value)).startswith(f"{path}:2: ZeroDivision")
+
+
+@pytest.mark.parametrize("value", [0, 5, 2.5, True, "3", None, float("nan")])
+def test_a_number_out_of_its_range_or_of_another_kind_is_refused(value):
+    with pytest.raises(ConfigurationError, match="whole number from 1 to 4"):
+        require_whole("lots", value, 1, 4)
+    if value != 2.5:
+        with pytest.raises(ConfigurationError, match="a number from 1 to 4"):
+            require_number("lots", value, 1, 4)
 
 
 @pytest.mark.parametrize(("name", "known", "told"), [
