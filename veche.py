@@ -1,6 +1,8 @@
 """The command line: a thin group that names the verbs.
 
 Every verb returns the exit code of its result; a user's mistake is one line on standard error.
+Functions import what they use of ``sim`` and ``reports``: ``veche --help`` must not wait for
+numpy and matplotlib.
 """
 
 import os
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 BAD_CONFIGURATION = 104
 STOPPED = 105
+WORKERS_MAX = 64
 RUNS = Path("runs")
 USERS_HELP = "How many users there are; the shape of the day stays."
 FAULTS_HELP = (
@@ -100,7 +103,7 @@ class RunHelp(click.Command):
               help="What work costs, by veche calibrate. Default: the reference table.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="A new folder for the run. Default: runs/SCENARIO-SEED-N.")
-@click.option("--workers", type=click.IntRange(0, 256), metavar="N",
+@click.option("--workers", type=click.IntRange(0, WORKERS_MAX), metavar="N",
               help="Processes that make ballots ahead. Results do not depend on it.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json, and nothing else.")
 @click.option("--quiet", is_flag=True, help="Print the verdict and its last line only.")
@@ -320,6 +323,7 @@ def tolerate_closed_pipe() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich ends the process for a closed pipe
+        # or the interpreter would complain when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -331,6 +335,7 @@ def catch_interrupt() -> Iterator[Callable[[], bool]]:
     def remember(_number: int, _frame: FrameType | None) -> None:
         pressed.append(True)
         click.echo("stopping, saving what there is; press again to discard it", err=True)
+        # the second one comes at once, in the middle of an event, and nothing can be saved
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, remember)

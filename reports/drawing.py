@@ -98,6 +98,7 @@ def label_clock(axes: Axes, start_s: float, end_s: float) -> None:
     """Times of day below an axis, at whole steps that leave room."""
     span = max(end_s - start_s, 1.0)
     room = 5 if is_narrow(get_root(axes)) else 9
+    # what clocks show; the decimal steps of plots would put marks at 08:20:50
     steps = (1, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200)
     step = next((step for step in steps if span / step <= room), 86_400)
     axes.xaxis.set_major_locator(MultipleLocator(step))
@@ -147,11 +148,13 @@ def _apply_style() -> None:
 
 
 def _embed(svg: str, title: str) -> str:
+    # inline in HTML: no XML prologue, no metadata, and none of the ids that nothing refers to
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    # without a size of its own it takes the width of the column
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", svg, count=1)
     svg = re.sub(r"\n\s*", "\n", svg)
     for stand_in, variable in VARIABLES.items():

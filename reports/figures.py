@@ -150,6 +150,7 @@ def draw_cdf(result: RunResult) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        # the axis counts nines; the slowest of all would be infinitely many of them
         least = min(1 / histogram.total for histogram, _, _ in lines)
         for histogram, ink, style in lines:
             times, shares = histogram.build_cdf()
@@ -219,6 +220,7 @@ def draw_stages(result: RunResult) -> str:
 def _waterfall(axes: Axes, title: str, stages: Sequence[Stage], spans: list[float]) -> None:
     starts = np.concatenate([[0.0], np.cumsum(spans)[:-1]])
     whole = max(float(np.sum(spans)), 1e-9)
+    # a stage that takes no time is a hairline, not a gap
     widths = np.maximum(spans, whole / 400)
     axes.barh(range(len(spans)), widths, left=starts, height=0.56, color=Ink.MAIN)
     for place, (start, span) in enumerate(zip(starts.tolist(), spans, strict=True)):

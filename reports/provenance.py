@@ -18,6 +18,7 @@ def read_commit(checkout: Path) -> str:
     commit = _git(checkout, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return "unknown"
+    # what git does not track here is notes and runs, not the program
     changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
     return f"{commit}+changes" if changed else commit
 

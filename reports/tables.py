@@ -188,6 +188,7 @@ def build_slowest(result: RunResult) -> str:
     rows = result.slowest
     if not rows:
         return ""
+    # bars share one scale, and a stage has one colour in all of them
     longest = max(row.total_s for row in rows)
     names = list(dict.fromkeys(name for row in rows for name, _ in row.stages))
     body = [

@@ -143,6 +143,7 @@ class ProgressLine:
         self._due_s = 0.0
 
     def __enter__(self) -> "ProgressLine":
+        # a line that is redrawn in place would fill a log file with itself
         if self._console.is_terminal and not self._quiet:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()

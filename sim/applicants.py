@@ -122,6 +122,7 @@ class Applicants:
         ranks = np.argsort(
             np.argsort(draw_units(self._keys["popular"], np.arange(rules.sites)))
         )
+        # Zipf's law, a little flatter: a few sites have most of those who want in (assumed).
         self._popularity: Floats = (1.0 + ranks.astype(np.float64)) ** -0.8
 
     def kinds_of(self, rows: Rows) -> Rows:
@@ -132,6 +133,7 @@ class Applicants:
     def trades_of(self, slots: Rows) -> Rows:
         """What each application wants to sell; never what no stall is for."""
         kinds = self.kinds_of(self.slots.rows_of(slots))
+        # With few places, shares round to nothing for some trades: nobody can want these.
         offered = np.array([self.has_trade(trade).any() for trade in TRADES])
         offered[0] = True
         key = self._keys["trade"]

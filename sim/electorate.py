@@ -81,6 +81,7 @@ class Electorate:
         chosen = draw_mask(_to_integer(rules.derive(b"revote")), rows, rules.revote_ratio)
         self.revoters: Rows = rows[chosen & ~self.abandons(rows)]
         self.slots = users + len(self.revoters)
+        # Near the golden ratio, steps spread evenly; without a common factor, over everyone.
         stride = 1 + (users * 618) // 1000
         while gcd(stride, users) != 1:
             stride += 1

@@ -204,6 +204,7 @@ class FairsAuditor:
         order = []
         for slot, application in registered.found.items():
             sequence = int(self._columns.sequence[slot])
+            # no receipt heard: then the chain's own word is all there is
             disorder += 0 <= sequence != application.sequence
             order.append((application.sequence if sequence < 0 else sequence, slot))
         filed = []

@@ -252,6 +252,7 @@ class ClockOffset(Fault):
             city.step_clock(peer, self.offset_ns)
 
         def end() -> None:
+            # back by as much, for clocks also drift of their own meanwhile
             for peer in peers:
                 city.step_clock(peer, -self.offset_ns)
 

@@ -67,8 +67,10 @@ def gather_result(
     counts = simulation.people.count()
     metrics.put("backlog.end", counts.accepted - counts.final)
     numbers = metrics.build_numbers()
+    # an invariant that breaks ends the run there, as the user does
     whole = not simulation.stopped and simulation.broken is None
     thresholds = tuple(rule.evaluate(numbers, whole=whole) for rule in scenario.thresholds)
+    # what people were promised for the end cannot be held against half a day
     invariants = _judge(simulation) + (() if simulation.stopped else findings.invariants)
     invalid = findings.late_ns > 0
     verdict = decide_verdict(
@@ -160,6 +162,7 @@ def _measure_blocks(simulation: Ended, metrics: Metrics) -> None:
     metrics.put("rounds.changed.count", simulation.city.round_changes)
     if len(first) > 1:
         metrics.record_many("blocks.interval", np.diff(first))
+        # 0 stands for a share of the peers that never held the block
         metrics.record_many("blocks.propagation", (most - first)[most > 0])
         metrics.record_many("blocks.half", (half - first)[half > 0])
     assert len(proposed) == len(first)
@@ -180,6 +183,7 @@ def _measure_engine(
     metrics.put("engine.events_per_s", kernel.events / wall_s)
     metrics.put("engine.main_s", main_s)
     metrics.put("engine.events_per_block_and_peer", kernel.events / blocks / len(city.peers))
+    assert wall_s > 0
     virtual_s = (kernel.now_ns - simulation.start_ns) / 1e9
     metrics.put("wall_s", wall_s)
     metrics.put("virtual_s", virtual_s)
@@ -187,6 +191,7 @@ def _measure_engine(
     metrics.put("rss_peak_mb", rss_peak_mb)
     metrics.put("workers.count", simulation.workers)
     validators = city.topology.config.validators
+    # a proposal, and of each validator a prepare and a seal, each made once and checked once
     sealed = blocks * (1 + 2 * validators)
     floor_ns = simulation.people.compute_floor_ns(floor)
     floor_ns += sealed * (floor.sign_ns + floor.check_ns)
@@ -230,6 +235,7 @@ def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
 def _list_sizes(city: City) -> list[int]:
     """The bytes of each final block; 0 of those that nobody who is up holds."""
     nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
+    # with everyone switched off there is nobody to ask
     best = max((node.chain for node in nodes), key=lambda chain: chain.height, default=None)
     held = 0 if best is None else best.height
     sizes = [] if best is None else [
@@ -251,6 +257,7 @@ def _find_rounds(city: City) -> NDArray[np.float64]:
         of_height[validator] = max(number, of_height.get(validator, 0))
     rounds = np.zeros(city.blocks.height)
     quorum = compute_quorum(len(city.topology.validators))
+    assert quorum > 0
     for height, of_height in reached.items():
         if len(of_height) >= quorum and height <= len(rounds):
             rounds[height - 1] = sorted(of_height.values())[-quorum]

@@ -7,6 +7,7 @@ from sim.topology import Topology
 
 def derive_identity(seed: int, purpose: str, number: int = 0) -> Identity:
     """The key pair for ``purpose``; the same seed gives the same one."""
+    # numbers of fixed width before the free text: no two triples have the same bytes
     content = seed.to_bytes(8, "big") + number.to_bytes(8, "big") + purpose.encode()
     return Identity(digest(b"identity", content))
 

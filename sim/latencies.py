@@ -72,11 +72,9 @@ def describe_latencies(
     metrics.record_many("latency.accepted", columns.accepted_ns[accepted] - intended[accepted])
     metrics.record_many("latency.included", columns.included_ns[slots] - intent)
     metrics.record_latency(intent, columns.final_ns[slots] - intent)
-    metrics.record_groups(
-        "latency.final", columns.final_ns[slots] - intent, _find_regions(city)[
-            columns.relay[slots]
-        ], [f"region={name}" for name in city.topology.regions],
-    )
+    regions = _find_regions(city)[columns.relay[slots]]
+    labels = [f"region={name}" for name in city.topology.regions]
+    metrics.record_groups("latency.final", columns.final_ns[slots] - intent, regions, labels)
     # A client that backs off has its next sending planned, and may hear of the last one first.
     uncorrected = np.maximum(columns.final_ns[slots] - columns.sent_ns[slots], 0)
     metrics.record_many("latency.final_uncorrected", uncorrected)
@@ -86,6 +84,7 @@ def describe_latencies(
     metrics.record_many("latency.seen95", (most_ns[heights] - intent)[spread])
     metrics.record_many("latency.door", sessions.door_ns)
     metrics.record_many("latency.relay", columns.accepted_ns[slots] - intent)
+    # A bundle may be in a block before its relay's answer is back over the last mile.
     pool = np.maximum(columns.included_ns[slots] - columns.accepted_ns[slots], 0)
     metrics.record_many("latency.pool", pool)
     metrics.record_many("latency.consensus", first_ns[heights] - columns.included_ns[slots])
@@ -117,11 +116,13 @@ def count_transactions(metrics: Metrics, columns: ClientColumns) -> None:
 
 def _find_regions(city: City) -> Rows:
     topology = city.topology
+    assert len(topology.relays) == city.relay_count
     return np.array([topology.peers[relay].region for relay in topology.relays], np.int64)
 
 
 def find_heights(blocks: BlockTable, included_ns: Rows) -> Rows:
     """The heights of the blocks that were proposed at these moments."""
+    # No two blocks have one moment, and a receipt names its block by it: see sim.outcomes.
     proposed = np.array(blocks.proposed_ns)
     heights = np.searchsorted(proposed, included_ns)
     found: Rows = np.minimum(heights, len(proposed) - 1)
@@ -154,6 +155,7 @@ def _list_slowest(
             columns.intended_ns[slot], columns.accepted_ns[slot], columns.included_ns[slot],
             first_ns[height], columns.final_ns[slot],
         )
+        # by another relay, or told before the answer came, a later moment may be the earlier
         spans = [max(0.0, float(span) / 1e9) for span in np.diff(moments)]
         found.append(SlowTransaction(
             identity=sessions.name_of(slot),

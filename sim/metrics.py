@@ -153,6 +153,7 @@ class Metrics:
 
     def build_series(self) -> dict[str, FloatArray]:
         """Series of one length; ``t_s`` is where each bin begins, in seconds of the day."""
+        # all series are as long as the longest: they share one axis of time
         length = 1 + max((index for bins in self._all_bins() for index in bins), default=-1)
         begin_ns = self.start_ns - self.midnight_ns + np.arange(length) * self.bin_ns
         series: dict[str, FloatArray] = {"t_s": begin_ns / 1e9}
@@ -211,6 +212,7 @@ def _fill(bins: Mapping[int, int], length: int) -> FloatArray:
 
 
 def _carry(bins: Mapping[int, tuple[float, float]], length: int) -> FloatArray:
+    # a bin without a change keeps the last level, and a change counts from where it came
     found = np.zeros(length)
     last = 0.0
     for index in range(length):

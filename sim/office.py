@@ -107,6 +107,7 @@ class Office:
             self._feed(now_ns)
             if self._outstanding or self.is_stuck:
                 break
+            # one success is progress; a step that had nothing to send is none and no failure
             is_vain = 0 < self._given == self._failed
             self._vain_steps = self._vain_steps + 1 if is_vain else 0
             self._step = None

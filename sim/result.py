@@ -189,6 +189,7 @@ class RunResult:
         for name, value in self.metrics.items():
             get_metric(name)
             assert isfinite(value), f"{name} is {value}"
+        # ragged columns would draw a figure that lies
         for columns in (self.series, self.blocks):
             lengths = {len(column) for column in columns.values()}
             assert len(lengths) <= 1, f"columns of different lengths: {sorted(lengths)}"
@@ -201,6 +202,7 @@ class RunResult:
     @property
     def config_hash(self) -> str:
         """The first 16 hex digits of SHA-256 over the configuration's sorted JSON."""
+        # of the sorted and unspaced text, or a field's place in its class would change the hash
         text = json.dumps(self.config, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -254,6 +256,7 @@ class RunResult:
             raise ConfigurationError("folder", str(folder), remedy) from error
 
 
+# What only the page needs, so that result.json stays small enough to read and to compare
 _DETAILS = (
     "question", "note", "subject", "reproduce", "faults", "stages", "slowest", "traffic",
     "theory", "invariants",

@@ -78,9 +78,13 @@ class Scenario:
     def build_topology_config(self) -> TopologyConfig:
         """How the peers are divided among the roles."""
         validators = self.validators
+        # fewer than four forgive no fault at all
         if validators is None:
             validators = max(4, round(self.peers * 0.025))
         relays = max(4, round(self.peers * 0.075)) if self.relays is None else self.relays
+        if validators + relays > self.peers:
+            remedy = f"give more: {validators} validators and {relays} relays are among them"
+            raise ConfigurationError("peers", self.peers, remedy)
         return TopologyConfig(
             validators=validators, relays=relays,
             observers=self.peers - validators - relays, preset=self.preset,
@@ -125,7 +129,6 @@ class Scenario:
         parsed = tuple(parse_fault(text) for text in faults)
         return replace(scenario, faults=scenario.faults + parsed) if parsed else scenario
 
-
     def list_settings(self) -> dict[str, tuple[Setting, ...]]:
         """All that ``--set`` can change, by what it belongs to."""
         counts = self.build_topology_config()
@@ -156,6 +159,7 @@ def _describe(name: str, now: int | float | str) -> Setting:
 
 def _scale(scenario: Scenario, peers: int) -> Scenario:
     late = scenario.late
+    # as many of them: "100 of 1,000 join late" is another question with 100 of 200
     if late is not None:
         share = late.observers / scenario.peers
         late = replace(late, observers=max(1, round(peers * share)))
@@ -235,6 +239,7 @@ def load_scenario(name_or_path: str) -> Scenario:
 
 
 def _execute(path: Path) -> ModuleType:
+    # not put into sys.modules: two files of the same name must not be taken for one
     spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

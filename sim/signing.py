@@ -58,6 +58,7 @@ def sign_transaction(
     body = encode([chain_id, kind, public, nonce, payload])
     identity = compute_transaction_id(body)
     signed = bindings.crypto_sign(identity, secret)
+    # the check that relays would make, made here: the main process is told that it held
     assert bindings.crypto_sign_open(signed, public) == identity
     return identity, encode([body, signed[:SIGNATURE_BYTES]])
 

@@ -33,7 +33,10 @@ from sim.times import SECOND_NS, parse_time_ns
 from sim.topology import Topology
 
 SLICE_NS = 20 * SECOND_NS
+"""From one look at the people to the next; a run may end and be stopped there."""
+
 SETTLE_NS = 60 * SECOND_NS
+"""After the people's end, for all peers to reach one head."""
 
 
 class Simulation:
@@ -51,6 +54,7 @@ class Simulation:
         scenario.verify_times()
         self.scenario = scenario
         self.workers = workers
+        # What can be refused comes before the people, who may start worker processes.
         streams = Streams(scenario.seed)
         self.start_ns = EPOCH_NS + parse_time_ns("starts", scenario.starts)
         self.kernel = Kernel(self.start_ns)
@@ -109,6 +113,8 @@ class Simulation:
         assert self.kernel.events == 0, "a simulation runs once"
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         floor = measure_crypto_floor(time.process_time_ns)
+        # The city lives as long as the run, and no event leaves a cycle behind: to search a
+        # heap of gigabytes for garbage again and again would find none.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -150,6 +156,7 @@ class Simulation:
         if late is None:
             return ()
         observers = self.city.topology.get_indices(Role.OBSERVER)
+        assert late.observers <= len(observers)
         return tuple(observers[-late.observers :])
 
     def _advance(self, progress: Callable[[Progress], None], began_s: float) -> None:
@@ -192,6 +199,7 @@ class Simulation:
             node = self.city.get_node(index)
             if index in self.caught_up_ns or node is None:
                 continue
+            # the newest block is on its way to everybody
             if node.chain.height >= height - 1:
                 self.caught_up_ns[index] = self.kernel.now_ns
 

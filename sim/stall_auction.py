@@ -66,6 +66,7 @@ class AuctionRoom:
         assert now_ns == self._city.kernel.now_ns
         assert self._crowd is not None
         rules = self._bidders.rules
+        # who opens a sealed bid has nothing to look up
         if not len(slots) or int(slots.min()) >= rules.users:
             return None
         amounts = np.zeros(len(slots), np.int64)
@@ -91,6 +92,7 @@ class AuctionRoom:
         """Once a commitment can no longer come in time, bidders begin to open theirs."""
         heights = self._heights
         heights.now = height
+        # what is sent from here on is in the block of height ``closes`` at the earliest
         if self._is_opening or not heights.closes or height < heights.closes - 1:
             return
         self._is_opening = True
@@ -186,7 +188,7 @@ def judge_auction(
     metrics.put("fairs.money_conserved", int(audit.is_conserved))
     metrics.put("fairs.inversions.count", inversions.inverted)
     metrics.put("fairs.inversions.ratio", inversions.ratio)
-    metrics.count("lost.count", audit.lost)
+    metrics.count("lost.count", audit.lost)  # beside what the crowd never heard of again
     metrics.put("double.count", audit.doubled)
     metrics.put("auditor.mismatch.count", audit.mismatches)
     return (*audit.describe(), judge_proofs(city, list_lots(bidders, city)))

@@ -93,7 +93,7 @@ def judge_season(
     metrics.put("fairs.inversions.count", inversions.inverted)
     metrics.put("fairs.inversions.ratio", inversions.ratio)
     metrics.put("fairs.double.count", audit.double)
-    metrics.count("lost.count", audit.lost)
+    metrics.count("lost.count", audit.lost)  # beside what the crowd never heard of again
     metrics.put("double.count", audit.doubled)
     metrics.put("auditor.mismatch.count", audit.mismatches)
     chosen = list(audit.places.items())
@@ -102,6 +102,7 @@ def judge_season(
         (fairs.make_place_key(rules.season, *place), partial(_says, holder))
         for place, holder in chosen
     ]
+    # that a place is nobody's can be proven too
     nowhere = fairs.make_place_key(rules.season, rules.sites, 0, 0)
     return (*audit.describe(), judge_proofs(city, [*wanted, (nowhere, partial(_says, None))]))
 

@@ -39,6 +39,7 @@ class Threshold:
             raise ConfigurationError("threshold", self.rule, remedy)
         metric, sign, number = match.groups()
         get_metric(metric, "threshold")
+        # frozen, and yet read out of its own rule
         object.__setattr__(self, "metric", metric)
         object.__setattr__(self, "operator", sign)
         object.__setattr__(self, "limit", _parse_number(self.rule, number))

@@ -39,6 +39,7 @@ class Election:
         require_number("revote_ratio", self.revote_ratio, 0, 1)
         require_whole("reads_per_voter", self.reads_per_voter, 0, 1_000_000)
         require_whole("door_concurrency_max", self.door_concurrency_max, 1, 10**9)
+        # five hold the key (sim.registrar); how many are too many the run shall show
         require_whole("keyholders_missing", self.keyholders_missing, 0, 5)
 
 

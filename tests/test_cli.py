@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import sim.workers
 import veche
 from sim.costs import REFERENCE, load_costs
 from sim.errors import InvariantBroken
@@ -183,6 +184,13 @@ def test_the_help_of_run_names_the_scenarios_and_an_example_of_every_fault(run):
         assert f"--fault '{kind.example}'" in out
         assert parse_fault(kind.example).verb == verb
     assert "--help-settings" in out
+
+
+def test_as_many_workers_may_be_asked_for_as_there_may_be(mine, run):
+    assert veche.WORKERS_MAX == sim.workers.WORKERS_MAX
+    code, _, err = run("run", mine, "--workers", sim.workers.WORKERS_MAX + 1, simulate=invent)
+    assert code == 104
+    assert "--workers" in one_line(err)
 
 
 def test_a_failed_threshold_exits_with_99(mine, run):

@@ -255,7 +255,7 @@ def make(**changes):
     ({"peers": 0}, "peers"), ({"peers": -1}, "peers"), ({"peers": PEERS_MAX + 1}, "peers"),
     ({"seed": -1}, "seed"), ({"seed": 2**63}, "seed"), ({"preset": "moon"}, "preset"),
     ({"validators": 0}, "validators"), ({"validators": -3}, "validators"),
-    ({"relays": 0}, "relays"), ({"validators": 30}, "observers"),
+    ({"relays": 0}, "relays"), ({"validators": 30}, "peers"),
     ({"late": LateJoin(observers=500, at="09:00")}, "late.observers"),
     ({"late": LateJoin(observers=0, at="09:00")}, "late.observers"),
 ])
