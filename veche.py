@@ -114,6 +114,8 @@ def run(
     as_json: bool, quiet: bool,  # noqa: FBT001
 ) -> int:
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
+    from sim.errors import ConfigurationError
+
     overrides = Overrides(
         users=users, peers=peers, seed=seed, engine=engine, settings=parse_settings(settings),
         faults=faults, costs=costs,
@@ -126,12 +128,14 @@ def run(
         return 0
     line = build_reproduce_line(scenario, chosen.seed, overrides)
     with claim_folder(out, f"{chosen.name}-{chosen.seed}") as folder:
-        # built first, so that every mistake is told before anything is printed
-        simulation = build(chosen, table, workers)
         try:
+            # built first, so that every mistake is told before anything is printed
+            simulation = build(chosen, table, workers)
             with tolerate_closed_pipe():
                 screen.before(chosen, table)
             result = watch(simulation, screen)
+        except ConfigurationError:
+            raise
         except Exception as error:
             # a run that breaks ends with the line that meets it again, too
             error.add_note(line)

@@ -33,6 +33,7 @@ LIVE_EVERY_S = 0.2
 BAR = 12
 LABEL = 9
 TIMES = 17
+MEASURED = 70
 MIN_ROOM = 20
 
 _GOOD = {Verdict.PASSED: "bold white on dark_green", Verdict.STOPPED: "bold black on yellow"}
@@ -186,8 +187,9 @@ def print_result(console: Console, result: RunResult, *, saved: bool = False) ->
     if result.thresholds:
         _title(console, "thresholds")
     for outcome in result.thresholds:
-        text = f"{outcome.rule.ljust(48)}{describe_measured(result, outcome).rjust(22)}"
-        _judged(console, text, passed=outcome.passed)
+        measured = describe_measured(result, outcome)
+        room = min(MEASURED, console.width - 4) - len(outcome.rule)
+        _judged(console, f"{outcome.rule} {measured.rjust(room - 1)}", passed=outcome.passed)
     if result.invariants:
         _title(console, "invariants")
     for invariant in result.invariants:
