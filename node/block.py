@@ -6,6 +6,7 @@ the re-stamping that stalled Besu (#6732) has nothing to get wrong; the seals si
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from node.codec import Value, decode, encode
 from node.crypto import digest
@@ -13,8 +14,8 @@ from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Genesis, Params
 from node.types import CHAIN_ID_BYTES, SIGNATURE_BYTES, Digest, PublicKey, Signature
 
-HEADER_BYTES_MAX = 64 * 1024
-VALIDATORS_MAX = 1_024
+HEADER_BYTES_MAX: Final = 64 * 1024
+VALIDATORS_MAX: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)

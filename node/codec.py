@@ -7,7 +7,7 @@ encodings, hence two ids, exist for one transaction). Sizes and counts are check
 the bytes before anything is built, for a megabyte of empty containers decodes to 74 MB.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgpack
 
@@ -15,8 +15,8 @@ from node.errors import InvalidEncoding
 
 Value: TypeAlias = "bool | int | str | bytes | list[Value] | tuple[Value, ...] | None"
 
-ELEMENTS_MAX = 65_536
-DEPTH_MAX = 8
+ELEMENTS_MAX: Final = 65_536
+DEPTH_MAX: Final = 8
 
 _packb = msgpack.Packer(use_bin_type=True, strict_types=False, autoreset=True).pack
 
@@ -97,8 +97,8 @@ def _scan(data: bytes, size: int, elements_max: int) -> int:
         left = outer.pop()
 
 
-_BIN_8 = 0xC4
-_FIXARRAY = 0x90
+_BIN_8: Final = 0xC4
+_FIXARRAY: Final = 0x90
 
 # tag -> bytes of the whole element where the tag alone tells them, otherwise 0:
 # small integers, nil, booleans, short strings
@@ -109,7 +109,7 @@ _STEPS = (
 assert len(_STEPS) == 256
 
 # tag -> (bytes of the length, least length for which this form is the shortest, array?)
-_LENGTH_FORMS = {
+_LENGTH_FORMS: Final = {
     0xC5: (2, 1 << 8, False),
     0xC6: (4, 1 << 16, False),
     0xD9: (1, 32, False),
@@ -120,7 +120,7 @@ _LENGTH_FORMS = {
 }
 
 # tag -> (width, signed, least and greatest value for which a shorter form exists)
-_INTEGER_FORMS = {
+_INTEGER_FORMS: Final = {
     0xCC: (1, False, 0, 0x7F),
     0xCD: (2, False, 0, 0xFF),
     0xCE: (4, False, 0, 0xFFFF),

@@ -6,15 +6,16 @@ module draws no entropy.
 """
 
 from hashlib import sha256
+from typing import Final
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
 from node.types import Digest, PublicKey, Signature
 
-SEED_BYTES = 32
-NONCE_BYTES = bindings.crypto_box_NONCEBYTES
-BOX_OVERHEAD_BYTES = 16
+SEED_BYTES: Final = 32
+NONCE_BYTES: Final = bindings.crypto_box_NONCEBYTES
+BOX_OVERHEAD_BYTES: Final = 16
 
 
 def digest(domain: bytes, content: bytes) -> Digest:

@@ -8,6 +8,7 @@ election itself settles its repetition and no nonce record is kept for it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from node.bundle import Bundle
 from node.effects import Worked
@@ -22,7 +23,7 @@ from node.transaction import Transaction
 from node.types import Digest, PublicKey
 from node.work import WorkKind
 
-SEQUENCE_PER_BLOCK = 1 << 20
+SEQUENCE_PER_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

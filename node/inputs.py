@@ -1,7 +1,7 @@
 """What a host tells a node: the closed union ``Input``."""
 
 from enum import Enum
-from typing import NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from node.types import PeerHandle, PublicKey
 
@@ -33,11 +33,16 @@ class PeerLeft(NamedTuple):
 
 
 @final
-class Received(NamedTuple):
+class Received:
     """A frame arrived on a link. Only bytes cross between peers."""
 
-    peer: PeerHandle
-    frame: bytes
+    __slots__ = ("frame", "peer")
+    __match_args__ = ("peer", "frame")
+
+    # as for ``Now``: made for each delivery
+    def __init__(self, peer: PeerHandle, frame: bytes) -> None:
+        self.peer: Final = peer
+        self.frame: Final = frame
 
 
 class TimerFired(NamedTuple):

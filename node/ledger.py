@@ -1,11 +1,11 @@
 """What one transaction may read and write: records over a snapshot, kept or dropped whole."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.codec import Value, decode, encode
 from node.state import State
 
-RECORD_BYTES_MAX = 1 << 20
+RECORD_BYTES_MAX: Final = 1 << 20
 
 Changes: TypeAlias = dict[bytes, bytes | None]
 

@@ -8,7 +8,7 @@ is done with an input is said in the file of the noun that it concerns.
     TimerFired ─► engine / relay / sync
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from node.block import Block, decode_block
 from node.bundle import Bundle
@@ -59,9 +59,9 @@ from node.wire import (
 )
 from node.work import Work, WorkKind
 
-GIVEN_BYTES = 8 * 1024 * 1024
-_HANDLED = Worked(WorkKind.HANDLE, 1)
-_OBSERVER = Role.OBSERVER
+GIVEN_BYTES: Final = 8 * 1024 * 1024
+_HANDLED: Final = Worked(WorkKind.HANDLE, 1)
+_OBSERVER: Final = Role.OBSERVER
 
 
 class Node:
@@ -107,8 +107,7 @@ class Node:
         """What the host must do about one input, in order. Raises nothing for any bytes."""
         effects: list[Effect] = []
         if type(happened) is Received:  # nearly all are
-            peer, frame = happened
-            self._upon_frame(now, peer, frame, effects)
+            self._upon_frame(now, happened.peer, happened.frame, effects)
         else:
             self._upon_other(now, happened, effects)
         return tuple(effects)

@@ -1,13 +1,14 @@
 """Protocol parameters: the same on every node, hashed into the chain's identity."""
 
 from dataclasses import astuple, dataclass, fields
+from typing import Final
 
 from node.codec import Value, encode
 from node.crypto import digest
 from node.errors import InvalidParams
 from node.types import CHAIN_ID_BYTES, PublicKey
 
-_SECOND_NS = 1_000_000_000
+_SECOND_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,19 @@
 """A receipt: what became of one transaction, committed to by the block's header."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from node.codec import decode, encode
 from node.errors import InvalidEncoding, InvalidProof
 from node.types import DIGEST_BYTES, Digest
 
-OK = "ok"
-DUPLICATE = "duplicate"
-NONCE_GAP = "nonce gap"
-UNKNOWN_KIND = "unknown kind"
-BAD_PAYLOAD = "bad payload"
+OK: Final = "ok"
+DUPLICATE: Final = "duplicate"
+NONCE_GAP: Final = "nonce gap"
+UNKNOWN_KIND: Final = "unknown kind"
+BAD_PAYLOAD: Final = "bad payload"
 
-_RECEIPT_BYTES_MAX = 512
+_RECEIPT_BYTES_MAX: Final = 512
 
 
 @dataclass(frozen=True, slots=True)

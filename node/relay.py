@@ -7,6 +7,8 @@ final block ``bundle_targets`` heights later, the relay gives it to its next val
 validator that skips a sender (parity-ethereum #9398) delays a ballot but cannot lose it.
 """
 
+from typing import Final
+
 from node.bundle import Bundle, decode_bundle, make_bundle
 from node.crypto import Identity
 from node.effects import Effect, Emit, Reply, Send, SetTimer, Worked
@@ -19,8 +21,8 @@ from node.validation import verify_transaction
 from node.wire import frame_bundle
 from node.work import Work, WorkKind
 
-CHECKED = Worked(WorkKind.CHECK_SIGNATURE, 1)
-SIGNED = Worked(WorkKind.SIGN, 1)
+CHECKED: Final = Worked(WorkKind.CHECK_SIGNATURE, 1)
+SIGNED: Final = Worked(WorkKind.SIGN, 1)
 CLIENT: PeerHandle = -1
 
 

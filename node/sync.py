@@ -1,12 +1,14 @@
 """Catching up: asking a peer that is ahead for the blocks that are missing, a few at a time."""
 
+from typing import Final
+
 from node.effects import Effect, Emit, Send, SetTimer
 from node.events import SyncStarted
 from node.params import Params
 from node.types import Now, PeerHandle
 from node.wire import frame_wanted
 
-SYNC_RETRY_NS = 3_000_000_000
+SYNC_RETRY_NS: Final = 3_000_000_000
 
 
 class Sync:

@@ -6,6 +6,7 @@ cover the signature, so that a malleable signature could not make two ids (ePrin
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from node.codec import Value, decode, encode
 from node.crypto import Identity, digest
@@ -19,7 +20,7 @@ from node.types import (
     Signature,
 )
 
-NONCE_END = 2**53
+NONCE_END: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)

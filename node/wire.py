@@ -4,7 +4,7 @@ Blocks, bundles and consensus payloads are nested as byte strings, so that a pee
 passes them on decodes two elements.
 """
 
-from typing import NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from node.block import Block, decode_block
 from node.bundle import Bundle, decode_bundle
@@ -16,8 +16,8 @@ from node.work import ALONE, Work
 
 _STATUS, _BUNDLE, _BLOCK, _WANTED, _GIVEN, _CONSENSUS = range(1, 7)
 
-FRAME_OVERHEAD_BYTES = 64
-GIVEN_BYTES_MAX = 16 * 1024 * 1024
+FRAME_OVERHEAD_BYTES: Final = 64
+GIVEN_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class Status(NamedTuple):

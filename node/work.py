@@ -6,7 +6,7 @@ content; each node still reports ``Worked`` effects for all that it would have c
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 from node.crypto import is_signature_valid, open_box
 
@@ -50,5 +50,5 @@ class Work:
         return function(*arguments)
 
 
-ALONE = Work()
+ALONE: Final = Work()
 """For whoever shares nothing."""

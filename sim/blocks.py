@@ -6,11 +6,12 @@ different final blocks at one height end the run.
 """
 
 from array import array
+from typing import Final
 
 from node.types import Digest
 from sim.errors import InvariantBroken
 
-OPEN_ROWS_MAX = 64
+OPEN_ROWS_MAX: Final = 64
 
 
 class _Row:

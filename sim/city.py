@@ -5,7 +5,7 @@ of the topology that are both up; both ends are told one latency after the other
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from sim.shared import SharedWork
 from sim.streams import Streams
 from sim.topology import HOME, MOBILE, HardwareProfile, Topology
 
-MILES = 1 << 16
+MILES: Final = 1 << 16
 
 
 class Listener(Protocol):

@@ -16,7 +16,7 @@ answers that came before have been taken in.
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from sim.electorate import Rows, mix64
 from sim.errors import ConfigurationError
 from sim.voter_columns import ClientColumns, State
 
-SECOND_NS = 1_000_000_000
-INIT_SLOTS = 100_000
+SECOND_NS: Final = 1_000_000_000
+INIT_SLOTS: Final = 100_000
 
 # Comparing a column with a member of an enum costs three times as much as with a number.
 CASTING, POLLING, FINAL = map(int, (State.CASTING, State.POLLING, State.FINAL))

@@ -4,18 +4,19 @@ Both run on one crystal, which may drift; only the realtime clock can be set, by
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from node.types import Now
 from sim.errors import ConfigurationError
 from sim.kernel import EPOCH_NS
 from sim.streams import Streams
 
-MILLION = 1_000_000
-REALTIME_AT_EPOCH_NS = EPOCH_NS
+MILLION: Final = 1_000_000
+REALTIME_AT_EPOCH_NS: Final = EPOCH_NS
 """True clocks show virtual time: the run's local day begins at ``EPOCH_NS``."""
 
-OFFSET_NS_MAX = 3_600_000_000_000
-DRIFT_PPM_MAX = 100_000
+OFFSET_NS_MAX: Final = 3_600_000_000_000
+DRIFT_PPM_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

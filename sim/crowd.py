@@ -8,6 +8,7 @@ millisecond, whatever it is asked.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,12 @@ from sim.signing import SignedStore
 from sim.slots import Slots
 from sim.voter_columns import ClientColumns, State
 
-LEAD_NS = 10 * SECOND_NS
+LEAD_NS: Final = 10 * SECOND_NS
 """From looking to clicking: what it takes to fill in a form (assumed)."""
 
-LOOK_TICKS = 4
+LOOK_TICKS: Final = 4
 
-SEQUENCE_PER_BLOCK = 1 << 20
+SEQUENCE_PER_BLOCK: Final = 1 << 20
 _READ_SHARES = (0.6, 0.3, 0.1)  # while looking, sending, with the receipt
 
 Prepare = Callable[[Rows, int], Rows | None]

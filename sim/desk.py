@@ -8,7 +8,7 @@ waited too long, and by itself whatever came too early.
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from node.codec import Value, decode
 from node.crypto import Identity
@@ -19,7 +19,7 @@ from sim.cityface import ACCEPTED, City, Item
 Done: TypeAlias = Callable[[str, int], None]
 """Called with the receipt's status and the time at which a relay holds the final block."""
 
-OFFICE_LINK_NS = 1_000_000
+OFFICE_LINK_NS: Final = 1_000_000
 """An office is on the city's own network: a millisecond to any relay (assumed)."""
 
 

@@ -7,6 +7,7 @@ three days, in 22 kB. Values below 128 ns are exact; the smallest, largest and s
 
 from collections.abc import Mapping
 from math import ceil
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 StrArray = NDArray[np.str_]
 
-SUB_BITS = 6
-VALUE_MAX_NS = 2**48 - 1
-BUCKETS = (48 - SUB_BITS + 1) << SUB_BITS
+SUB_BITS: Final = 6
+VALUE_MAX_NS: Final = 2**48 - 1
+BUCKETS: Final = (48 - SUB_BITS + 1) << SUB_BITS
 
 
 def compute_buckets(values_ns: IntArray) -> IntArray:

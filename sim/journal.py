@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zipfile import BadZipFile
 from zlib import crc32
 
@@ -21,12 +21,12 @@ from sim.errors import ConfigurationError
 
 Column = NDArray[np.int64] | NDArray[np.int32]
 
-BLOCK_VALUES = 3 * 8192
-CHECKPOINT_NS = 600_000_000_000
-PEER_BITS = 20
-PEERS_MAX = 1 << PEER_BITS
-TIMER = 1 << (2 * PEER_BITS)
-SCHEMA = "veche-journal-1"
+BLOCK_VALUES: Final = 3 * 8192
+CHECKPOINT_NS: Final = 600_000_000_000
+PEER_BITS: Final = 20
+PEERS_MAX: Final = 1 << PEER_BITS
+TIMER: Final = 1 << (2 * PEER_BITS)
+SCHEMA: Final = "veche-journal-1"
 
 
 class Checkpoint(NamedTuple):

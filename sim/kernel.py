@@ -7,15 +7,15 @@ payloads are never compared. A host that runs millions of events should call ``g
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 Argument = TypeVar("Argument")
 Callback: TypeAlias = Callable[[Any], object]  # type: ignore[explicit-any]
 
-EPOCH_NS = 777_000_000_000_007
+EPOCH_NS: Final = 777_000_000_000_007
 """When virtual time begins: odd, and far from any real clock, so that a mix-up shows."""
 
-SECOND_NS = 1_000_000_000
+SECOND_NS: Final = 1_000_000_000
 
 
 class Kernel:

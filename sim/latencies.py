@@ -6,6 +6,7 @@ moment of sending stands beside it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from sim.result import SlowTransaction, Stage, TheoryRow
 from sim.theory import judge_little, judge_low_load_wait
 from sim.voter_columns import ClientColumns, State
 
-SLOWEST = 20
+SLOWEST: Final = 20
 STAGES = (
     ("door", "latency.door", "waiting at the city's door"),
     ("relay", "latency.relay", "to the relay, its check, the answer"),

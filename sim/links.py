@@ -6,29 +6,32 @@ an index into tables drawn once, so that it needs no state and no draw moves ano
 """
 
 from array import array
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from sim.streams import Streams, draw_strata
 from sim.topology import Topology
 
-TABLE = 1 << 16
-MASK = TABLE - 1
-FROM_STEP = 40_503
-TO_STEP = 30_011
-SALT_STEP = 25_889
-JITTER_SHIFT = 10
+TABLE: Final = 1 << 16
+MASK: Final = TABLE - 1
+FROM_STEP: Final = 40_503
+TO_STEP: Final = 30_011
+SALT_STEP: Final = 25_889
+JITTER_SHIFT: Final = 10
 # routes of one pair of regions differ by this much around the table's value
 ROUTE_MIN, ROUTE_SPREAD = 0.85, 0.5
 
-FANS_MAX = 64
+FANS_MAX: Final = 64
 """Remembered sets of receivers of one sender."""
 
 Fan: TypeAlias = list[tuple[int, list[int]]]
 """Receivers, each with the link to it."""
 
-LATENCY, JITTER, LOSS, LAST = range(4)
+LATENCY: Final = 0
+JITTER: Final = 1
+LOSS: Final = 2
+LAST: Final = 3
 """What stands where in a link: one way in ns, mean jitter in ns, packets lost of ``TABLE``,
 and when the last frame on it arrives, before which no later one may (TCP keeps order)."""
 

@@ -20,7 +20,7 @@ when a frame is sent. Not modelled: congestion control, connection set-up, dupli
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from zlib import crc32
 
 from node.inputs import Role
@@ -38,15 +38,15 @@ from sim.links import (
 from sim.rules import DROP, RuleSet
 from sim.topology import Topology
 
-NEVER_NS = 1 << 62
-PACKET_BYTES = 1_400
-HEADER_BYTES = 66
-RTO_NS_MIN = 200_000_000
-NOTICE_BYTES = 40
-NOTICED_BYTES_MIN = 1_000
-CONTENTS_MAX = 64
-UPLINK_WAIT_NS_MAX = 60_000_000_000
-SECOND_PS = 1_000_000_000_000
+NEVER_NS: Final = 1 << 61
+PACKET_BYTES: Final = 1_400
+HEADER_BYTES: Final = 66
+RTO_NS_MIN: Final = 200_000_000
+NOTICE_BYTES: Final = 40
+NOTICED_BYTES_MIN: Final = 1_000
+CONTENTS_MAX: Final = 64
+UPLINK_WAIT_NS_MAX: Final = 60_000_000_000
+SECOND_PS: Final = 1_000_000_000_000
 
 
 class Receiver(Protocol):

@@ -11,7 +11,7 @@ sent; what waits in the inbox is lost. Timers of a peer that crashed never fire.
 """
 
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from node.effects import (
     Disconnect,
@@ -34,13 +34,14 @@ from sim.journal import Journal
 from sim.kernel import Kernel
 from sim.network import NEVER_NS, Network
 
-INPUT_BYTES = 64
+INPUT_BYTES: Final = 64
 """What a waiting input counts towards the inbox, besides its frame."""
 
-AHEAD_NS = 2_000_000
+AHEAD_NS: Final = 2_000_000
 """How far ahead of the kernel an inbox is emptied within one event."""
 
-DISK_SYNC, DISK_BYTES = WorkKind.DISK_SYNC, WorkKind.DISK_BYTES
+DISK_SYNC: Final = int(WorkKind.DISK_SYNC)
+DISK_BYTES: Final = int(WorkKind.DISK_BYTES)
 
 
 class Machine(Protocol):

@@ -4,6 +4,8 @@ The header and seals of a block are the same for everyone whose transaction is i
 are checked once per height, and the path of each receipt by itself.
 """
 
+from typing import Final
+
 from node.block import decode_block
 from node.errors import InvalidProof
 from node.merkle import MerkleTree, verify_path
@@ -12,7 +14,7 @@ from node.receipt import decode_receipt
 from sim.city import City
 from sim.errors import InvariantBroken
 
-BLOCKS_KEPT = 8
+BLOCKS_KEPT: Final = 8
 
 
 class Prover:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -54,11 +54,11 @@ from sim.desk import Desk, Job
 from sim.electorate import Electorate, Mask, Rows
 from sim.errors import ConfigurationError
 
-_SECOND_NS = 1_000_000_000
-BATCH = 100
-DECRYPT_BATCH = 1_000
-GROUPS = 50
-SWEEPS_MAX = 3
+_SECOND_NS: Final = 1_000_000_000
+BATCH: Final = 100
+DECRYPT_BATCH: Final = 1_000
+GROUPS: Final = 50
+SWEEPS_MAX: Final = 3
 
 
 class Stage(IntEnum):

@@ -15,7 +15,7 @@ Verdict: TypeAlias = int
 
 PASS: Final = 0
 DROP: Final = -1
-RULE_STEP = 7_919
+RULE_STEP: Final = 7_919
 
 
 class Rule(Protocol):

@@ -5,7 +5,7 @@ alone. A run with ``Work`` in place of ``SharedWork`` has the same digest.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 from node.block import decode_block
 from node.chain import decode_each, plan_step, verify_content
@@ -18,11 +18,11 @@ from node.work import Work
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
-REMEMBERED_PER_FUNCTION = 1_024
-REMEMBERED_TRANSACTIONS = 8_192
-REMEMBERED_BLOCKS = 48
-REMEMBERED_COPIES = 160
-REMEMBERED_SIGNATURES = 65_536
+REMEMBERED_PER_FUNCTION: Final = 1_024
+REMEMBERED_TRANSACTIONS: Final = 8_192
+REMEMBERED_BLOCKS: Final = 48
+REMEMBERED_COPIES: Final = 160
+REMEMBERED_SIGNATURES: Final = 65_536
 
 
 class _Memo:
@@ -122,4 +122,4 @@ class SharedWork(Work):
         self._boxes[box] = plain
 
 
-_NOTHING = object()
+_NOTHING: Final = object()

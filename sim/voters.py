@@ -14,7 +14,7 @@ How ballots are sent, polled for and sent again is the clients' part (sim.client
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -27,9 +27,10 @@ from sim.electorate import Electorate, Rows
 from sim.errors import ConfigurationError
 from sim.voter_columns import Columns, State
 
-_SECOND_NS = 1_000_000_000
+_SECOND_NS: Final = 1_000_000_000
 
-_LEAVING = int(State.LEAVING)  # compared with a whole column, a number is three times as fast
+# compared with a whole column, a number is three times as fast
+_LEAVING: Final = int(State.LEAVING)
 
 # Of the read requests of a session: at the door and asking, with the ballot, casting, receipt.
 _READ_SHARES = (0.3, 0.4, 0.2, 0.1)

@@ -6,7 +6,7 @@ durable before the outcomes after it: an engine says nothing that it could forge
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from node.block import Block, Header
 from node.consensus.authorities import Authorities
@@ -15,7 +15,7 @@ from node.events import InputRefused
 from node.types import Now, PublicKey, Signature
 from node.work import WorkKind
 
-UNKNOWN_PEER = -1
+UNKNOWN_PEER: Final = -1
 """Stands in ``InputRefused`` for the peer, whom only the node knows."""
 
 

@@ -12,7 +12,7 @@ Kinds and payloads:
     13 EnableService  [service]
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from node.codec import Value
 from node.errors import Refused
@@ -21,25 +21,25 @@ from node.receipt import BAD_PAYLOAD
 from node.services.call import Call, Handler
 from node.types import KEY_BYTES, PublicKey
 
-GRANT_RIGHT = 10
-REVOKE_RIGHT = 11
-LOCK_SERVICES = 12
-ENABLE_SERVICE = 13
+GRANT_RIGHT: Final = 10
+REVOKE_RIGHT: Final = 11
+LOCK_SERVICES: Final = 12
+ENABLE_SERVICE: Final = 13
 
-ADMINISTER = "administer"  # grant, revoke, enable, lock
-REGISTER = "register"  # create and close votings and sessions, register people
-ISSUE = "issue"  # issue ballots, admit one-time keys
-DECRYPT = "decrypt"  # resolve re-votes, open ballots
-ALLOCATE = "allocate"  # allocate places
+ADMINISTER: Final = "administer"  # grant, revoke, enable, lock
+REGISTER: Final = "register"  # create and close votings and sessions, register people
+ISSUE: Final = "issue"  # issue ballots, admit one-time keys
+DECRYPT: Final = "decrypt"  # resolve re-votes, open ballots
+ALLOCATE: Final = "allocate"  # allocate places
 
-SERVICE_NAME_MAX = 32
+SERVICE_NAME_MAX: Final = 32
 
-_BITS = {ADMINISTER: 1, REGISTER: 2, ISSUE: 4, DECRYPT: 8, ALLOCATE: 16}
-_ALL = sum(_BITS.values())
+_BITS: Final = {ADMINISTER: 1, REGISTER: 2, ISSUE: 4, DECRYPT: 8, ALLOCATE: 16}
+_ALL: Final = sum(_BITS.values())
 
-_RIGHTS = b"identity/r"
-_ENABLED = b"identity/e"
-_LOCKED = b"identity/locked"
+_RIGHTS: Final = b"identity/r"
+_ENABLED: Final = b"identity/e"
+_LOCKED: Final = b"identity/locked"
 
 
 class Readable(Protocol):

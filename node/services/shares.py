@@ -6,13 +6,14 @@ so: 3 of 5. The field is that of AES: polynomials over GF(2) modulo x^8 + x^4 + 
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from node.crypto import digest
 
-SECRET_BYTES = 32
-SHARES_MAX = 255
+SECRET_BYTES: Final = 32
+SHARES_MAX: Final = 255
 
-_ORDER = 255  # of the multiplicative group, which 3 generates
+_ORDER: Final = 255  # of the multiplicative group, which 3 generates
 
 
 def _make_powers() -> tuple[bytes, bytes]:

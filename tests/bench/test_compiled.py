@@ -50,6 +50,9 @@ def test_the_finder_knows_only_its_build(tmp_path):
 
 @pytest.mark.skipif(not get_build().is_dir(), reason="no build: run veche compile")
 def test_a_build_is_used_unless_told_otherwise():
-    code = "from bench.compiled import activate; activate(); import sim.kernel as k; print(k.__file__)"
+    code = (
+        "from bench.compiled import activate; activate(); import sim.kernel; "
+        "print(sim.kernel.__file__)"
+    )
     assert run_python(code, {}).endswith(compiled.SUFFIX)
     assert run_python(code, {PURE: "1"}).endswith("kernel.py")

@@ -43,6 +43,7 @@ last one: 16 hours at the default cap, not counting the time in which no quorum 
 """
 
 from functools import partial
+from typing import Final
 
 from node.block import Header
 from node.codec import encode
@@ -59,8 +60,8 @@ from node.errors import InvalidMessage
 from node.params import Genesis
 from node.types import Now, PublicKey
 
-PAST_HEIGHT = make_ignored("past height")
-UNVERIFIABLE = make_ignored("unverifiable")
+PAST_HEIGHT: Final = make_ignored("past height")
+UNVERIFIABLE: Final = make_ignored("unverifiable")
 
 
 class Controller:

@@ -4,6 +4,8 @@ Leaving a round is final. The RoundChange that says so is stored before it is se
 vote for a lower round can follow it, not even after a restart.
 """
 
+from typing import Final
+
 from node.codec import Value
 from node.consensus.engine import (
     CHECKED,
@@ -41,12 +43,13 @@ from node.events import InputRefused, RoundChanged
 from node.types import Now
 from node.work import WorkKind
 
-_WAITING, _DECIDED = Phase.WAITING, Phase.DECIDED
+_WAITING: Final = Phase.WAITING
+_DECIDED: Final = Phase.DECIDED
 
-PAST_ROUND = make_ignored("past round")
-FUTURE_BLOCK = make_ignored("future block")
-VOTED_OTHERWISE = make_ignored("voted otherwise")
-NO_ROOM = make_ignored("no room")
+PAST_ROUND: Final = make_ignored("past round")
+FUTURE_BLOCK: Final = make_ignored("future block")
+VOTED_OTHERWISE: Final = make_ignored("voted otherwise")
+NO_ROOM: Final = make_ignored("no room")
 
 
 class Height:

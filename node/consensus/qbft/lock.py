@@ -12,6 +12,7 @@ before it is said, so a restart is nothing but a long silence:
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from node.block import Block, decode_block
 from node.codec import Value, decode, encode
@@ -20,7 +21,7 @@ from node.effects import Persist
 from node.params import Params
 from node.types import Digest
 
-SLOT = "lock"
+SLOT: Final = "lock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ block and, after round 0, its justification: RoundChanges (without attachments) 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from node.block import (
     HEADER_BYTES_MAX,
@@ -23,10 +23,10 @@ from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Params
 from node.types import DIGEST_BYTES, SIGNATURE_BYTES, Digest, Signature
 
-BALLOT_BYTES_MAX = 192
+BALLOT_BYTES_MAX: Final = 192
 """More than any Prepare, Commit or bare RoundChange needs."""
 
-HEIGHT_MAX = 2**53
+HEIGHT_MAX: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)

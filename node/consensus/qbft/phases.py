@@ -1,6 +1,7 @@
 """The phases of one round and the only ways from one to another."""
 
 from enum import Enum
+from typing import Final
 
 
 class Phase(Enum):
@@ -12,7 +13,7 @@ class Phase(Enum):
     DECIDED = "decided"
 
 
-TRANSITIONS = {
+TRANSITIONS: Final = {
     (Phase.WAITING, Phase.ACCEPTED): "a valid Proposal",
     (Phase.ACCEPTED, Phase.PREPARED): "Q Prepares",
     (Phase.ACCEPTED, Phase.DECIDED): "Q Commits",

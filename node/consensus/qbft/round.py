@@ -6,6 +6,7 @@ This file runs a million times in an election day: what is late leaves it first.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from node.block import Block, Seal, compute_seal_message, make_block
 from node.codec import Value
@@ -31,10 +32,13 @@ from node.consensus.qbft.validation import verify_signature
 from node.types import Digest
 
 # Looking a member up in its Enum costs more than the comparison that follows.
-_WAITING, _ACCEPTED, _PREPARED, _DECIDED = Phase
+_WAITING: Final = Phase.WAITING
+_ACCEPTED: Final = Phase.ACCEPTED
+_PREPARED: Final = Phase.PREPARED
+_DECIDED: Final = Phase.DECIDED
 
-DOUBLE = make_ignored("double")
-OTHER_BLOCK = make_ignored("other block")
+DOUBLE: Final = make_ignored("double")
+OTHER_BLOCK: Final = make_ignored("other block")
 
 
 class Round:

@@ -16,6 +16,8 @@ Kinds and payloads (amounts in kopecks, 0 < amount < 2**53; times are heights of
     67 SettleLots      [auction, lots]                               sent by anyone
 """
 
+from typing import Final
+
 from node.services.auctions.accounts import (
     get_account,
     get_money,
@@ -51,14 +53,14 @@ from node.services.auctions.sealed import (
 from node.services.auctions.settlement import make_settle_lots, process_settle_lots
 from node.services.call import Handler
 
-CREDIT_ACCOUNTS = 60
-CREATE_ASCENDING = 61
-BID = 62
-CREATE_SEALED = 63
-COMMIT = 64
-REVEAL = 65
-RETURN_DEPOSITS = 66
-SETTLE_LOTS = 67
+CREDIT_ACCOUNTS: Final = 60
+CREATE_ASCENDING: Final = 61
+BID: Final = 62
+CREATE_SEALED: Final = 63
+COMMIT: Final = 64
+REVEAL: Final = 65
+RETURN_DEPOSITS: Final = 66
+SETTLE_LOTS: Final = 67
 
 HANDLERS: dict[int, Handler] = {
     CREDIT_ACCOUNTS: process_credit_accounts,

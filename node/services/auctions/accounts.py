@@ -5,6 +5,7 @@ leaves ``locked`` goes back or to the city.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from node.codec import Value
 from node.errors import Refused
@@ -25,7 +26,7 @@ from node.services.auctions.records import (
 from node.services.call import Call
 from node.types import KEY_BYTES, PublicKey
 
-_AMOUNT_BYTES = 8
+_AMOUNT_BYTES: Final = 8
 
 
 def make_credit_accounts(keys: Sequence[PublicKey], amounts: Sequence[int]) -> list[Value]:

@@ -4,6 +4,8 @@ The lots of one auction differ by number only, so that a season's 35,568 stall-w
 transaction; a lot's record begins with its first valid bid.
 """
 
+from typing import Final
+
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
@@ -25,7 +27,7 @@ from node.services.auctions.records import (
 )
 from node.services.call import Call
 
-EXTENSION_MAX = 1 << 16
+EXTENSION_MAX: Final = 1 << 16
 """Heights in one extension, and extensions of one lot."""
 
 

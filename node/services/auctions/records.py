@@ -11,7 +11,7 @@ Numbers in keys are big-endian, auction and lot 4 bytes. All amounts are kopecks
 """
 
 from struct import Struct
-from typing import NamedTuple, Protocol, TypeGuard
+from typing import Final, NamedTuple, Protocol, TypeGuard
 
 from node.codec import Value
 from node.errors import Refused
@@ -19,30 +19,30 @@ from node.ledger import Ledger
 from node.services.call import Call
 from node.types import Digest, PublicKey
 
-AUCTIONS_MAX = 1 << 32
-LOTS_MAX = 1 << 32
-HEIGHTS_MAX = 1 << 40
-AMOUNT_END = 1 << 53
+AUCTIONS_MAX: Final = 1 << 32
+LOTS_MAX: Final = 1 << 32
+HEIGHTS_MAX: Final = 1 << 40
+AMOUNT_END: Final = 1 << 53
 """Amounts and all the money together stay below it: exact in JSON and in a browser."""
 
-BATCH_MAX = 500
+BATCH_MAX: Final = 500
 """Items in one transaction, as in the fairs."""
 
-ASCENDING = 0
-SEALED = 1
+ASCENDING: Final = 0
+SEALED: Final = 1
 
-MONEY_KEY = b"auctions/money/"
-ACCOUNT_KEY = b"auctions/account/"
-TERMS_KEY = b"auctions/terms/"
-LOT_KEY = b"auctions/lot/"
-SEALED_KEY = b"auctions/sealed/"
-_SETTLED_KEY = b"auctions/settled/"
+MONEY_KEY: Final = b"auctions/money/"
+ACCOUNT_KEY: Final = b"auctions/account/"
+TERMS_KEY: Final = b"auctions/terms/"
+LOT_KEY: Final = b"auctions/lot/"
+SEALED_KEY: Final = b"auctions/sealed/"
+_SETTLED_KEY: Final = b"auctions/settled/"
 
-MONEY = Struct(">QQ")
-ACCOUNT = Struct(">QQ")
-TERMS = Struct(">BIQQQQQII")
-LOT = Struct(">QIQ32sQIB")
-_SEALED_BID = Struct(">32sQQ")
+MONEY: Final = Struct(">QQ")
+ACCOUNT: Final = Struct(">QQ")
+TERMS: Final = Struct(">BIQQQQQII")
+LOT: Final = Struct(">QIQ32sQIB")
+_SEALED_BID: Final = Struct(">32sQQ")
 
 
 class Readable(Protocol):

@@ -13,6 +13,7 @@ mildness is that a bidder may look at others' reveals and then keep silent.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from node.codec import Value
 from node.crypto import digest
@@ -40,7 +41,7 @@ from node.services.auctions.records import (
 from node.services.call import Call
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
-SALT_BYTES = 32
+SALT_BYTES: Final = 32
 
 
 def compute_commitment(

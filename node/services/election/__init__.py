@@ -25,6 +25,8 @@ Kinds and payloads (sequences of items are packed into one byte string):
     31 FinalizeVoting [voting]
 """
 
+from typing import Final
+
 from node.services.call import Handler
 from node.services.election.ballots import (
     BOX_BYTES,
@@ -76,17 +78,17 @@ from node.services.election.voting import (
     process_open_voting,
 )
 
-CREATE_VOTING = 20
-REGISTER_VOTERS = 21
-OPEN_VOTING = 22
-ISSUE_BALLOTS = 24
-ADD_VOTER_KEYS = 25
-STORE_BALLOT = 26
-CLOSE_VOTING = 27
-PUBLISH_SHARE = 28
-RESOLVE_REVOTES = 29
-DECRYPT_BALLOTS = 30
-FINALIZE_VOTING = 31
+CREATE_VOTING: Final = 20
+REGISTER_VOTERS: Final = 21
+OPEN_VOTING: Final = 22
+ISSUE_BALLOTS: Final = 24
+ADD_VOTER_KEYS: Final = 25
+STORE_BALLOT: Final = 26
+CLOSE_VOTING: Final = 27
+PUBLISH_SHARE: Final = 28
+RESOLVE_REVOTES: Final = 29
+DECRYPT_BALLOTS: Final = 30
+FINALIZE_VOTING: Final = 31
 
 HANDLERS: dict[int, Handler] = {
     CREATE_VOTING: process_create_voting,

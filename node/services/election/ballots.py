@@ -4,6 +4,8 @@ The plain form has one size whatever the choice, for the length of a box would t
 is NaCl's (curve25519-xsalsa20-poly1305) from a key pair that the voter uses once, as in 2021.
 """
 
+from typing import Final
+
 from node.codec import Value
 from node.crypto import BOX_OVERHEAD_BYTES, NONCE_BYTES, make_box_keys, open_box, seal_box
 from node.errors import Refused
@@ -24,15 +26,15 @@ from node.services.election.records import (
 )
 from node.types import KEY_BYTES
 
-PLAIN_BYTES = 16
-BOX_BYTES = PLAIN_BYTES + BOX_OVERHEAD_BYTES
-SPOILT = 0
+PLAIN_BYTES: Final = 16
+BOX_BYTES: Final = PLAIN_BYTES + BOX_OVERHEAD_BYTES
+SPOILT: Final = 0
 """The choice of a ballot that does not open, or holds no choice."""
 
-STORED_BYTES = BOX_AT + KEY_BYTES + NONCE_BYTES + BOX_BYTES
+STORED_BYTES: Final = BOX_AT + KEY_BYTES + NONCE_BYTES + BOX_BYTES
 
-_STORED_TAG = b"\x01"
-_REST = bytes(PLAIN_BYTES - 2)
+_STORED_TAG: Final = b"\x01"
+_REST: Final = bytes(PLAIN_BYTES - 2)
 
 
 def encode_choice(choice: int) -> bytes:

@@ -3,7 +3,7 @@
 A voting that does not exist reads as None, or as nothing in a sequence.
 """
 
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from node.codec import decode
 from node.services.election.records import (
@@ -31,7 +31,7 @@ from node.services.election.records import (
 )
 from node.types import PublicKey
 
-_FAILURE_BYTES_MAX = 256
+_FAILURE_BYTES_MAX: Final = 256
 
 
 class Result(NamedTuple):

@@ -17,49 +17,49 @@ Records are packed by hand where a ballot touches them, for that happens million
 """
 
 from struct import Struct
-from typing import NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from node.codec import Value, decode, encode
 from node.errors import Refused
 from node.ledger import RECORD_BYTES_MAX, Ledger
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
-VOTINGS_MAX = 1 << 16
-DISTRICTS_MAX = 255
-CHOICES_MAX = 255
-PAGE_VOTERS = 100
-PAGES_MAX = 1 << 32
-SEQUENCE_BYTES = 8
+VOTINGS_MAX: Final = 1 << 16
+DISTRICTS_MAX: Final = 255
+CHOICES_MAX: Final = 255
+PAGE_VOTERS: Final = 100
+PAGES_MAX: Final = 1 << 32
+SEQUENCE_BYTES: Final = 8
 
 # Phases of a voting
-REGISTERING = 0
-OPEN = 1
-CLOSED = 2
-FINAL = 3
+REGISTERING: Final = 0
+OPEN: Final = 1
+CLOSED: Final = 2
+FINAL: Final = 3
 
 # Statuses of a voter
-UNREGISTERED = 0
-REGISTERED = 1
-ISSUED = 2
+UNREGISTERED: Final = 0
+REGISTERED: Final = 1
+ISSUED: Final = 2
 
 # Statuses of a one-time key
-ADDED = 0
-STORED = 1
-DECRYPTED = 2
-SPOILED = 3
-SUPERSEDED = 4
+ADDED: Final = 0
+STORED: Final = 1
+DECRYPTED: Final = 2
+SPOILED: Final = 3
+SUPERSEDED: Final = 4
 
-STANDING_KEY = b"election/h"
-VOTER_KEY = b"election/k"
-_TERMS_KEY = b"election/v"
-_PAGE_KEY = b"election/p"
-_SHARE_KEY = b"election/s"
-_TALLY_KEY = b"election/t"
-_FAILURE_KEY = b"election/f"
-_RESULT_KEY = b"election/r"
+STANDING_KEY: Final = b"election/h"
+VOTER_KEY: Final = b"election/k"
+_TERMS_KEY: Final = b"election/v"
+_PAGE_KEY: Final = b"election/p"
+_SHARE_KEY: Final = b"election/s"
+_TALLY_KEY: Final = b"election/t"
+_FAILURE_KEY: Final = b"election/f"
+_RESULT_KEY: Final = b"election/r"
 
-_ADDED_BYTES = 2 + DIGEST_BYTES
-_SETTLED = Struct(">BBQH")
+_ADDED_BYTES: Final = 2 + DIGEST_BYTES
+_SETTLED: Final = Struct(">BBQH")
 
 
 class Readable(Protocol):
@@ -93,9 +93,9 @@ class Standing(NamedTuple):
         return self.stored - self.superseded - self.decrypted - self.spoiled
 
 
-STANDING = Struct(">QBQQQQQQQQQ")
-WINDOW = Struct(">QBQQ")  # stored, phase, open_ns, deadline_ns: the record's beginning
-_COUNTER_BYTES = 8
+STANDING: Final = Struct(">QBQQQQQQQQQ")
+WINDOW: Final = Struct(">QBQQ")  # stored, phase, open_ns, deadline_ns: the record's beginning
+_COUNTER_BYTES: Final = 8
 
 
 class Terms(NamedTuple):
@@ -210,7 +210,7 @@ def read_sequence(stored: bytes) -> int:
     return int.from_bytes(stored[_ADDED_BYTES : _ADDED_BYTES + SEQUENCE_BYTES], "big")
 
 
-BOX_AT = _ADDED_BYTES + SEQUENCE_BYTES
+BOX_AT: Final = _ADDED_BYTES + SEQUENCE_BYTES
 """Where box_public, nonce and box begin in a STORED record."""
 
 

@@ -6,6 +6,7 @@ chain. Items of a batch fail one by one: the failures are recorded, the rest is 
 
 from collections.abc import Sequence
 from struct import unpack
+from typing import Final
 
 from node.codec import Value
 from node.crypto import digest
@@ -33,17 +34,17 @@ from node.services.election.records import (
 from node.services.identity import ISSUE, REGISTER, require_right
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
-BATCH_MAX = 100
+BATCH_MAX: Final = 100
 """Items in one transaction: a printed page of votes in 2019, one registration in 2021."""
 
-REVOTES_MAX = 3
+REVOTES_MAX: Final = 3
 """Re-votes that one issued ballot may stand for.
 
 One-time keys do not tell whose they are, so the bound is on all of them together: keys <=
 issued * (1 + REVOTES_MAX). That each voter counts once is checked when the voting is finalized.
 """
 
-_VOTER_BYTES = 8
+_VOTER_BYTES: Final = 8
 
 
 def make_register_voters(voting: int, page: int, districts: Sequence[int]) -> list[Value]:

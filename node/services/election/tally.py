@@ -7,6 +7,7 @@ itself and compares what it finds with what the registrar claims.
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Final
 
 from node.codec import Value
 from node.crypto import NONCE_BYTES, derive_box_public
@@ -46,17 +47,17 @@ from node.services.identity import DECRYPT, require_right
 from node.services.shares import SECRET_BYTES, combine_shares
 from node.types import DIGEST_BYTES, KEY_BYTES, PublicKey
 
-DECRYPT_MAX = 1000
+DECRYPT_MAX: Final = 1000
 """Ballots in one DecryptBallots; 2021 opened about as many at once (its sums say so)."""
 
-GROUPS_MAX = 100
+GROUPS_MAX: Final = 100
 """Groups in one ResolveRevotes; how many keys they hold is bounded by a transaction's size."""
 
-_NONCE_AT = BOX_AT + KEY_BYTES
-_SEALED_AT = _NONCE_AT + NONCE_BYTES
-_SPOILT_PLAIN = encode_choice(SPOILT)
+_NONCE_AT: Final = BOX_AT + KEY_BYTES
+_SEALED_AT: Final = _NONCE_AT + NONCE_BYTES
+_SPOILT_PLAIN: Final = encode_choice(SPOILT)
 
-_NOT_PENDING = {
+_NOT_PENDING: Final = {
     ADDED: "not cast",
     DECRYPTED: "already decrypted",
     SPOILED: "already decrypted",

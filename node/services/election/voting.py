@@ -1,5 +1,7 @@
 """A voting as a whole: created, opened, closed, finalized."""
 
+from typing import Final
+
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
@@ -29,10 +31,10 @@ from node.services.election.records import (
 from node.services.identity import REGISTER, require_right
 from node.types import KEY_BYTES, PublicKey
 
-HOLDERS_MAX = 9
+HOLDERS_MAX: Final = 9
 """Moscow had 5 or 7. Every share is tried with all subsets of the others: at most 70."""
 
-_TIME_NS_MAX = 1 << 62
+_TIME_NS_MAX: Final = 1 << 62
 
 
 def make_create_voting(

@@ -29,6 +29,8 @@ Kinds and payloads ("periods" is a mask of bits, bit 0 for period 0):
     48 FinishSeason  [season, items]
 """
 
+from typing import Final
+
 from node.services.call import Handler
 from node.services.fairs.allocation import make_allocate_batch, process_allocate_batch
 from node.services.fairs.applications import (
@@ -70,15 +72,15 @@ from node.services.fairs.seasons import (
 )
 from node.services.fairs.waiting import make_finish_season, process_finish_season
 
-CREATE_SEASON = 40
-ADD_SITES = 41
-OPEN_WINDOW = 42
-APPLY = 43
-WITHDRAW = 44
-REFUSE = 45
-ALLOCATE_BATCH = 46
-MOVE_POOLS = 47
-FINISH_SEASON = 48
+CREATE_SEASON: Final = 40
+ADD_SITES: Final = 41
+OPEN_WINDOW: Final = 42
+APPLY: Final = 43
+WITHDRAW: Final = 44
+REFUSE: Final = 45
+ALLOCATE_BATCH: Final = 46
+MOVE_POOLS: Final = 47
+FINISH_SEASON: Final = 48
 
 HANDLERS: dict[int, Handler] = {
     CREATE_SEASON: process_create_season,

@@ -9,7 +9,7 @@ What an applicant holds counts in all pools, so that a farmer who is a firm for 
 place per site and period too; the contract kept that per pool.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from node.codec import Value
 from node.errors import Refused
@@ -44,9 +44,9 @@ from node.services.fairs.records import (
 )
 
 # Rules for an applicant who has a place in the period already
-_ONE = 0  # the period is rejected
-_FIRST = 1  # not now
-_MORE = 2  # rejected if that place is at the same site, else one more
+_ONE: Final = 0  # the period is rejected
+_FIRST: Final = 1  # not now
+_MORE: Final = 2  # rejected if that place is at the same site, else one more
 
 _FIRST_ROUND = (
     (INDIVIDUALS, _ONE), (FARMERS, _FIRST), (FARMERS, _MORE), (FIRMS, _FIRST), (FIRMS, _MORE)

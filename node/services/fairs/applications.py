@@ -6,6 +6,8 @@ go back, so that (block time, sequence) is the same rule. How far that order dif
 order of the applicants' clicks is measured outside.
 """
 
+from typing import Final
+
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
@@ -44,10 +46,10 @@ from node.services.fairs.records import (
     unpack_application,
 )
 
-APPLICATIONS_MAX = 200
+APPLICATIONS_MAX: Final = 200
 """Per applicant and season: twice the sites of the city."""
 
-NUMBERS_MAX = 1 << 32
+NUMBERS_MAX: Final = 1 << 32
 
 
 def make_apply(

@@ -10,6 +10,8 @@ The contract let places vanish that were free in a pool whose two targets were u
 they stay, and the next pool gets its turn.
 """
 
+from typing import Final
+
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
@@ -37,7 +39,7 @@ from node.services.fairs.records import (
     unpack_slot,
 )
 
-MOVES_MAX = 2
+MOVES_MAX: Final = 2
 """Into each pool of a slot."""
 
 _MOVES = (

@@ -18,7 +18,7 @@ rest 1. Applications are numbered per pool from 0 in the order of the chain.
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple, Protocol, TypeGuard
+from typing import Final, NamedTuple, Protocol, TypeGuard
 
 from node.codec import Value
 from node.errors import Refused
@@ -27,56 +27,56 @@ from node.receipt import BAD_PAYLOAD
 from node.services.call import Call
 from node.types import KEY_BYTES, PublicKey
 
-SEASONS_MAX = 1 << 16
-SITES_MAX = 1_000
-PERIODS_MAX = 32
-SITE_PLACES_MAX = 10_000
-BATCH_MAX = 500
+SEASONS_MAX: Final = 1 << 16
+SITES_MAX: Final = 1_000
+PERIODS_MAX: Final = 32
+SITE_PLACES_MAX: Final = 10_000
+BATCH_MAX: Final = 500
 """Items in one transaction, as in the city's contract."""
 
 # Kinds of applicant, in the order of the city's contract
-INDIVIDUAL = 0
-SOLE_TRADER = 1
-LEGAL_ENTITY = 2
-INDIVIDUAL_AS_TRADER = 3
-FARMER = 4
+INDIVIDUAL: Final = 0
+SOLE_TRADER: Final = 1
+LEGAL_ENTITY: Final = 2
+INDIVIDUAL_AS_TRADER: Final = 3
+FARMER: Final = 4
 KINDS = (INDIVIDUAL, SOLE_TRADER, LEGAL_ENTITY, INDIVIDUAL_AS_TRADER, FARMER)
 
-VEGETABLES = 1
-MEAT = 2
-FISH = 3
-FOODSTUFFS = 4
+VEGETABLES: Final = 1
+MEAT: Final = 2
+FISH: Final = 3
+FOODSTUFFS: Final = 4
 TRADES = (VEGETABLES, MEAT, FISH, FOODSTUFFS)
 
 # Pools of places
-INDIVIDUALS = 0
-FARMERS = 1
-FIRMS = 2
+INDIVIDUALS: Final = 0
+FARMERS: Final = 1
+FIRMS: Final = 2
 POOLS = (INDIVIDUALS, FARMERS, FIRMS)
 
 # Statuses of an application
-CREATED = 1010
-REFUSED = 1080
-WITHDRAWN = 1190
+CREATED: Final = 1010
+REFUSED: Final = 1080
+WITHDRAWN: Final = 1190
 
 # Phases of a season
-PREPARING = 0
-OPEN = 1
-BALANCING = 2
-ALLOCATING = 3
-MOVING = 4
-LISTING = 5
-FINISHED = 6
+PREPARING: Final = 0
+OPEN: Final = 1
+BALANCING: Final = 2
+ALLOCATING: Final = 3
+MOVING: Final = 4
+LISTING: Final = 5
+FINISHED: Final = 6
 
-DEMAND_BYTES = 4
-NUMBER_BYTES = 4
-SITE_BYTES = 2
-_APPLICANT_ITEM = Struct(">BI")
-_SEASON = Struct(">BHBQQBBIBII")
-_APPLICATION = Struct(">32sHBBHIIIQQ")
-_SLOT = Struct(">HHHHHBBB")
-SLOT_BYTES = _SLOT.size
-_HOLDER = Struct(">32sBBI")
+DEMAND_BYTES: Final = 4
+NUMBER_BYTES: Final = 4
+SITE_BYTES: Final = 2
+_APPLICANT_ITEM: Final = Struct(">BI")
+_SEASON: Final = Struct(">BHBQQBBIBII")
+_APPLICATION: Final = Struct(">32sHBBHIIIQQ")
+_SLOT: Final = Struct(">HHHHHBBB")
+SLOT_BYTES: Final = _SLOT.size
+_HOLDER: Final = Struct(">32sBBI")
 
 
 class Readable(Protocol):

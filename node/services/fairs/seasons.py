@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from struct import pack, unpack, unpack_from
+from typing import Final
 
 from node.codec import Value
 from node.errors import Refused
@@ -34,8 +35,8 @@ from node.services.fairs.records import (
     require_registrar,
 )
 
-_TIME_NS_MAX = 1 << 62
-_QUOTA_BYTES = 2 * len(POOLS)
+_TIME_NS_MAX: Final = 1 << 62
+_QUOTA_BYTES: Final = 2 * len(POOLS)
 
 
 def make_create_season(season: int, sites: int, periods: int) -> list[Value]:
