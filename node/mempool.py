@@ -177,14 +177,10 @@ class Mempool:
         if bundles:
             names = tuple(bundle.digest for bundle in bundles)
             self._final_order.append((self._clock, names))
-        for bundle in bundles:
-            self._final[bundle.digest] = self._clock
-            arrived = self._arrived.pop(bundle.digest, None)
-            if arrived is not None:
-                self._drop(arrived[0])
-            queue = self._queues.pop(bundle.relay, None)
-            if queue is not None:
-                self._queues[bundle.relay] = queue
+            self._final.update(dict.fromkeys(names, self._clock))
+        # most validators hold nothing: bundles go to the next proposers only
+        if self._arrived:
+            self._take_out(bundles)
         self._expire()
 
     def compute_digest(self) -> Digest:
@@ -194,6 +190,15 @@ class Mempool:
         parts += [b"|", *self._queues, b"|"]
         parts += [name + since.to_bytes(8, "big") for name, since in self._final.items()]
         return digest(b"mempool", b"".join(parts))
+
+    def _take_out(self, bundles: Sequence[Bundle]) -> None:
+        for bundle in bundles:
+            arrived = self._arrived.pop(bundle.digest, None)
+            if arrived is not None:
+                self._drop(arrived[0])
+            queue = self._queues.pop(bundle.relay, None)
+            if queue is not None:
+                self._queues[bundle.relay] = queue
 
     def _drop(self, bundle: Bundle) -> None:
         queue = self._queues[bundle.relay]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from node.block import Block, Seal, decode_header, decode_seals, make_block
 from node.codec import Value, decode, encode
-from node.consensus.seals import verify_seals
+from node.consensus.seals import SignatureCheck, verify_seals
 from node.crypto import is_signature_valid
 from node.errors import InvalidBlock, InvalidEncoding, InvalidMessage, InvalidProof
 from node.merkle import MerkleTree, verify_path
@@ -78,10 +78,14 @@ def _get_sealed(block: Block) -> SealedHeader:
 
 
 def verify_inclusion(
-    proof: InclusionProof, validators: tuple[PublicKey, ...], chain_id: bytes
+    proof: InclusionProof, validators: tuple[PublicKey, ...], chain_id: bytes,
+    check_signature: SignatureCheck = is_signature_valid,
 ) -> Receipt:
-    """The receipt that ``proof`` proves. Raises InvalidProof with the step that failed."""
-    block = _verify_sealed(proof.sealed, validators, chain_id)
+    """The receipt that ``proof`` proves. Raises InvalidProof with the step that failed.
+
+    A host of many users may give a ``check_signature`` that remembers.
+    """
+    block = _verify_sealed(proof.sealed, validators, chain_id, check_signature)
     verify_path(
         block.header.receipts_root, proof.receipt, proof.index, proof.count, proof.path
     )
@@ -101,7 +105,8 @@ def verify_record_proof(
 
 
 def _verify_sealed(
-    sealed: SealedHeader, validators: tuple[PublicKey, ...], chain_id: bytes
+    sealed: SealedHeader, validators: tuple[PublicKey, ...], chain_id: bytes,
+    check_signature: SignatureCheck = is_signature_valid,
 ) -> Block:
     try:
         header = decode_header(sealed.header)
@@ -113,7 +118,7 @@ def _verify_sealed(
         raise InvalidProof("header: other validators")
     block = make_block(header, sealed.round, sealed.seals, ())
     try:
-        verify_seals(block, validators, is_signature_valid)
+        verify_seals(block, validators, check_signature)
     except InvalidBlock as error:
         raise InvalidProof(f"seals: {error.reason}") from error
     return block

@@ -80,7 +80,10 @@ class Prover:
         block = decode_block(node.chain.get_encoded(height), city.params)
         proof: InclusionProof = make_inclusion_proof(block, receipts, 0)
         try:
-            receipt = verify_inclusion(proof, city.genesis.validators, city.chain_id)
+            receipt = verify_inclusion(
+                proof, city.genesis.validators, city.chain_id,
+                city.work.check_signature,
+            )
         except InvalidProof as error:
             raise InvariantBroken(
                 "receipts provable", city.kernel.now_ns,
