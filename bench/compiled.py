@@ -122,17 +122,23 @@ def compute_key(sources: Iterable[Path]) -> str:
 
 def list_sources() -> list[Path]:
     """All that the build may depend on: constants of other modules are compiled in."""
-    return [Path(__file__), *sorted((ROOT / "node").rglob("*.py")),
-            *sorted((ROOT / "sim").glob("*.py"))]
+    return [Path(__file__), *list_node(), *sorted((ROOT / "sim").glob("*.py"))]
 
 
 def list_modules() -> list[str]:
     """The sources to compile, relative to the root."""
     node = [
-        path for path in sorted((ROOT / "node").rglob("*.py"))
-        if "host" not in path.parts and path.read_text(encoding="utf-8").count("\n") > 1
+        str(path.relative_to(ROOT)) for path in list_node()
+        if path.read_text(encoding="utf-8").count("\n") > 1  # more than a docstring
     ]
-    return [str(path.relative_to(ROOT)) for path in node] + [f"sim/{name}.py" for name in SIM]
+    return node + [f"sim/{name}.py" for name in SIM]
+
+
+def list_node() -> list[Path]:
+    """The node's pure part: its host waits for sockets and disks, not for Python."""
+    folder = ROOT / "node"
+    return [path for path in sorted(folder.rglob("*.py"))
+            if "host" not in path.relative_to(folder).parts]
 
 
 def compile_modules() -> Path:
