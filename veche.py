@@ -197,7 +197,7 @@ def calibrate(
     return 0
 
 
-@cli.command("compile", epilog="Example: veche compile")
+@cli.command("compile", epilog="Example: veche compile --quiet")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags by name
     """Compile the hot path for this machine, so that runs take about half as long.
