@@ -35,3 +35,15 @@ class Now:
     def __init__(self, monotonic_ns: int, realtime_ns: int) -> None:
         self.monotonic_ns: Final = monotonic_ns
         self.realtime_ns: Final = realtime_ns
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Now):
+            return NotImplemented
+        mine = self.monotonic_ns, self.realtime_ns
+        return mine == (other.monotonic_ns, other.realtime_ns)
+
+    def __hash__(self) -> int:
+        return self.monotonic_ns
+
+    def __repr__(self) -> str:
+        return f"Now({self.monotonic_ns}, {self.realtime_ns})"
