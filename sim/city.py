@@ -324,11 +324,21 @@ class City:
         if isinstance(self.work, SharedWork):
             self.work.remember_opened(box, plain)
 
-    def read_final_state(self) -> State:
-        """The state of whoever holds the longest chain; a judge may ask anyone."""
+    def find_longest_chain(self) -> Chain:
+        """The longest chain in the city, for judges, who may ask anyone and open any disk.
+
+        Genesis alone if every peer was switched off and lost its disk.
+        """
         found = map(self.get_node, range(len(self.peers)))
-        nodes = [node for node in found if node is not None]
-        return max(nodes, key=lambda node: node.chain.height).chain.state
+        chains = [node.chain for node in found if node is not None]
+        # What is final stays final when those who held it are off: their disks come too.
+        chains += self._chains.values()
+        genesis = Chain(self.genesis, self._trunk)
+        return max(chains, key=lambda chain: chain.height, default=genesis)
+
+    def read_final_state(self) -> State:
+        """The state after the longest chain."""
+        return self.find_longest_chain().state
 
     def read_records(self, relay: int) -> State | None:
         """The latest final state that ``relay`` holds; None while it is down."""

@@ -233,15 +233,10 @@ def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
 
 
 def _list_sizes(city: City) -> list[int]:
-    """The bytes of each final block; 0 of those that nobody who is up holds."""
-    nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
-    # with everyone switched off there is nobody to ask
-    best = max((node.chain for node in nodes), key=lambda chain: chain.height, default=None)
-    held = 0 if best is None else best.height
-    sizes = [] if best is None else [
-        len(best.get_encoded(height)) for height in range(1, held + 1)
-    ]
-    return sizes + [0] * (city.blocks.height - held)
+    """The bytes of each final block; 0 for those that went with their holders' disks."""
+    chain = city.find_longest_chain()
+    sizes = [len(chain.get_encoded(height)) for height in range(1, chain.height + 1)]
+    return sizes + [0] * (city.blocks.height - chain.height)
 
 
 def _find_rounds(city: City) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from sim.scenario import PEERS_MAX, USERS_MAX, LateJoin, Scenario, list_scenario
 from sim.simulation import Simulation
 from sim.thresholds import Threshold
 from sim.workload import Election
-from tests.scenarios.small import get_broken, run, watch
+from tests.scenarios.small import get_broken, make_small, run, watch
 
 SCALED = {
     "smoke": {"users": 80, "peers": 20},
@@ -124,6 +124,21 @@ def test_more_faults_than_are_forgiven_stall_the_city_and_fork_nothing():
     assert result.metrics["lost.count"] == 0
     assert result.metrics["blocks.interval.max_s"] > 100
     assert result.exit_code in (ExitCode.PASSED, ExitCode.THRESHOLD_FAILED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("disk", "broken"), [
+    ("kept", ["result published"]), ("lost", ["nothing lost", "result published"]),
+])
+def test_with_every_peer_off_at_the_end_their_disks_are_judged(disk, broken):
+    small = make_small(faults=(f"crash peers=all at=08:02 disk={disk}",))
+    simulation = Simulation(small)
+    result = simulation.run(watch)
+    assert get_broken(result) == broken
+    assert result.exit_code == ExitCode.INVARIANT_BROKEN
+    chain = simulation.city.find_longest_chain()
+    assert chain.height == (simulation.city.blocks.height if disk == "kept" else 0)
+    assert (result.metrics["lost.count"] > 0) == (disk == "lost")
 
 
 @pytest.mark.slow
