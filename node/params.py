@@ -8,6 +8,9 @@ from node.crypto import digest
 from node.errors import InvalidParams
 from node.types import CHAIN_ID_BYTES, PublicKey
 
+ENGINES: Final = ("qbft",)
+"""The names that ``Params.engine`` may have."""
+
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -48,8 +51,9 @@ class Params:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "engine":
-                if value != "qbft":
-                    raise InvalidParams("engine", value, "the engines are: qbft")
+                if value not in ENGINES:
+                    remedy = f"the engines are: {', '.join(ENGINES)}"
+                    raise InvalidParams("engine", value, remedy)
             elif type(value) is not int or not 0 < value < 2**62:
                 raise InvalidParams(field.name, value, "give a positive whole number")
         if self.bundle_lead_ns >= self.block_interval_ns:

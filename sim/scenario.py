@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from node.errors import InvalidParams
-from node.params import Params
+from node.params import ENGINES, Params
 from sim.errors import ConfigurationError, ScenarioScriptError, require_whole, suggest
 from sim.faults import Fault, parse_fault
 from sim.thresholds import Threshold
@@ -169,8 +169,7 @@ def _scale(scenario: Scenario, peers: int) -> Scenario:
 def _translate(error: InvalidParams) -> ConfigurationError:
     remedy = error.remedy
     if error.field == "engine":
-        # only this error knows which engines the node has: "the engines are: a, b"
-        remedy = suggest(str(error.value), remedy.rpartition(": ")[2].split(", "))
+        remedy = suggest(str(error.value), ENGINES)
     return ConfigurationError(error.field, error.value, remedy)
 
 
