@@ -4,6 +4,9 @@ A transaction either changes the state and has the receipt "ok", or changes noth
 receipt with the reason. Transactions of one sender carry nonces 1, 2, 3, ...; a repeated one is
 "duplicate", one too far ahead is "nonce gap". A ballot's one-time key sends but once, so the
 election itself settles its repetition and no nonce record is kept for it.
+
+Nothing else keeps a bundle from being final twice. What had "ok" never has it again; what was
+refused before it used up a nonce ("nonce gap", a ballot that was "not open") may have it later.
 """
 
 from collections.abc import Sequence
