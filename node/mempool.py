@@ -10,15 +10,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Final
 
 from node.bundle import Bundle
 from node.crypto import digest
 from node.params import Params
 from node.types import Digest, PublicKey
 from node.verdict import Accept, Ignore, Reject, Verdict
-
-EXPIRY_BLOCKS: Final = 120
 
 _get_sequence = attrgetter("sequence")
 
@@ -74,20 +71,19 @@ class _Queue:
 class Mempool:
     """Checked bundles that wait for a block.
 
-    ``expired`` counts those that left because ``expiry_blocks`` blocks became final without
-    them; their relays give them again. What was final within that time is remembered.
+    ``expired`` counts those that left because ``mempool_expiry_blocks`` blocks became final
+    without them; their relays give them again. What was final within that time is remembered.
+    A bundle that was final longer ago is accepted again, and so is any by a node that has
+    restarted: to remember all would be unbounded, and execution settles repetition anyhow.
     """
 
     __slots__ = (
-        "_arrived", "_bytes", "_clock", "_expiry_blocks", "_final", "_final_order", "_params",
-        "_queues",
+        "_arrived", "_bytes", "_clock", "_final", "_final_order", "_params", "_queues",
         "expired",
     )
 
-    def __init__(self, params: Params, expiry_blocks: int = EXPIRY_BLOCKS) -> None:
-        assert expiry_blocks > 0
+    def __init__(self, params: Params) -> None:
         self._params = params
-        self._expiry_blocks = expiry_blocks
         self._arrived: dict[Digest, tuple[Bundle, int]] = {}  # in order of arrival
         self._queues: dict[PublicKey, _Queue] = {}  # in order of service
         self._final: dict[Digest, int] = {}
@@ -211,7 +207,7 @@ class Mempool:
         assert self._bytes >= 0
 
     def _expire(self) -> None:
-        oldest = self._clock - self._expiry_blocks
+        oldest = self._clock - self._params.mempool_expiry_blocks
         while self._arrived:
             name = next(iter(self._arrived))
             bundle, since = self._arrived[name]

@@ -43,6 +43,7 @@ class Params:
 
     mempool_bytes_max: int = 64 * 1024 * 1024
     mempool_relay_bytes_max: int = 8 * 1024 * 1024
+    mempool_expiry_blocks: int = 120
     relay_pending_max: int = 50_000
     sender_pending_max: int = 64
     sync_blocks_max: int = 16

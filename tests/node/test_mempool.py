@@ -5,8 +5,8 @@ from node.verdict import Accept, Ignore, Reject
 from tests.node.samples import PARAMS, make_sample_bundle, make_sample_transaction
 
 
-def fill(*relays, each=1, params=PARAMS, **options):
-    pool = Mempool(params, **options)
+def fill(*relays, each=1, params=PARAMS):
+    pool = Mempool(params)
     for sequence in range(each):
         for relay in relays:
             assert pool.add(make_sample_bundle(relay, sequence)) == Accept()
@@ -142,7 +142,7 @@ def test_a_bundle_over_the_senders_bound_alone_still_gets_its_turn():
 
 
 def test_an_old_bundle_expires_and_may_come_again():
-    pool = fill("a", expiry_blocks=3)
+    pool = fill("a", params=replace(PARAMS, mempool_expiry_blocks=3))
     bundle = make_sample_bundle("a")
     pool.upon_final(1, [])
     pool.add(make_sample_bundle("b"))
@@ -156,7 +156,7 @@ def test_an_old_bundle_expires_and_may_come_again():
 
 
 def test_what_was_final_is_forgotten_in_time():
-    pool = Mempool(PARAMS, expiry_blocks=2)
+    pool = Mempool(replace(PARAMS, mempool_expiry_blocks=2))
     bundle = make_sample_bundle("a")
     pool.upon_final(1, [bundle])
     pool.upon_final(2, [])

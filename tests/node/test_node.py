@@ -11,6 +11,7 @@ from node.effects import Disconnect, Persist, Send, Spread
 from node.events import BundlePublished, RoundChanged
 from node.execution import get_nonce
 from node.inputs import Received, Submitted
+from node.params import Params
 from node.receipt import decode_receipt
 from node.wire import frame_block, frame_bundle, frame_consensus, frame_status
 from tests.node.nodenet import CHIEF, SECOND_NS, NodeNet, get_reasons
@@ -299,6 +300,23 @@ def test_a_replayed_bundle_is_ignored_while_it_waits_and_after_it_is_final():
     net.reach(4)
     assert sum(len(decode_block(encoded, net.genesis.params).bundles)
                for encoded in net.blocks[0]) == 1
+
+
+def test_a_bundle_that_comes_again_long_after_it_was_final_executes_nothing():
+    net = NodeNet(params=Params(mempool_expiry_blocks=2))
+    relay, chain = net.relays[0], net.nodes[0].chain
+    frame = frame_bundle(
+        make_bundle(net.identities[relay], net.chain_id, 1, [net.make_grant(1)])
+    )
+    statuses = []
+    for _ in range(3):
+        assert get_reasons(net.receive(0, relay, frame), "ignore") == []
+        net.run_until(lambda: chain.output is not None and chain.output.receipts)
+        statuses += [decode_receipt(receipt).status for receipt in chain.output.receipts]
+        net.reach(chain.height + 3)
+    assert statuses == ["ok", "duplicate", "duplicate"]
+    assert get_nonce(chain.state, CHIEF.public) == 1
+    net.assert_one_chain()
 
 
 def test_a_replayed_block_and_vote_do_nothing():

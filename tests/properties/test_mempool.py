@@ -15,6 +15,7 @@ SIZE = len(make_sample_bundle("a").encoded)
 EXPIRY = 4
 BOUNDS = replace(
     PARAMS, mempool_bytes_max=12 * SIZE, mempool_relay_bytes_max=5 * SIZE, sender_pending_max=3,
+    mempool_expiry_blocks=EXPIRY,
 )
 BUNDLES = {}
 
@@ -30,7 +31,7 @@ def get_bundle(relay, sequence, sender, count):
 class MempoolMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.pool = Mempool(BOUNDS, expiry_blocks=EXPIRY)
+        self.pool = Mempool(BOUNDS)
         self.held = {}  # digest -> (bundle, blocks seen when it came)
         self.accepted = self.included = self.expired = self.height = 0
         self.unserved = dict.fromkeys(RELAYS, 0)
