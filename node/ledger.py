@@ -1,6 +1,6 @@
 """What one transaction may read and write: records over a snapshot, kept or dropped whole."""
 
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from node.codec import Value, decode, encode
 from node.state import State
@@ -8,6 +8,12 @@ from node.state import State
 RECORD_BYTES_MAX: Final = 1 << 20
 
 Changes: TypeAlias = dict[bytes, bytes | None]
+
+
+class Readable(Protocol):
+    """Anything that holds records: a Ledger, a State."""
+
+    def get(self, key: bytes, /) -> bytes | None: ...
 
 
 class Ledger:

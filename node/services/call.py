@@ -1,10 +1,11 @@
-"""What a service's handler is given besides the ledger, and how services are named."""
+"""What a service's handler is given besides the ledger, and checks that services share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeGuard
 
 from node.codec import Value
+from node.errors import Refused
 from node.ledger import Ledger
 from node.types import Digest, PublicKey
 
@@ -40,3 +41,14 @@ class Call:
 Handler: TypeAlias = Callable[[Ledger, Call], None]
 """Changes the ledger or raises Refused(reason). A payload of the wrong shape is
 Refused("bad payload"). Checks come first, writes last."""
+
+
+def is_below(value: Value, end: int) -> TypeGuard[int]:
+    """Whether ``value`` is a whole number from 0 to ``end - 1``; booleans are none."""
+    return type(value) is int and 0 <= value < end
+
+
+def require_registrar(call: Call) -> None:
+    """Raise Refused("not allowed") unless the registrar is the sender."""
+    if not call.is_registrar:
+        raise Refused("not allowed")

@@ -12,11 +12,11 @@ Kinds and payloads:
     13 EnableService  [service]
 """
 
-from typing import Final, Protocol
+from typing import Final
 
 from node.codec import Value
 from node.errors import Refused
-from node.ledger import Ledger
+from node.ledger import Ledger, Readable
 from node.receipt import BAD_PAYLOAD
 from node.services.call import Call, Handler
 from node.types import KEY_BYTES, PublicKey
@@ -40,12 +40,6 @@ _ALL: Final = sum(_BITS.values())
 _RIGHTS: Final = b"identity/r"
 _ENABLED: Final = b"identity/e"
 _LOCKED: Final = b"identity/locked"
-
-
-class Readable(Protocol):
-    """Anything that holds records: a Ledger, a State."""
-
-    def get(self, key: bytes, /) -> bytes | None: ...
 
 
 def make_grant_right(key: PublicKey, right: str) -> list[Value]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from node.codec import Value
 from node.errors import Refused
-from node.ledger import Ledger
+from node.ledger import Ledger, Readable
 from node.receipt import BAD_PAYLOAD
 from node.services.auctions.records import (
     ACCOUNT,
@@ -20,10 +20,8 @@ from node.services.auctions.records import (
     MONEY_KEY,
     Account,
     Money,
-    Readable,
-    require_registrar,
 )
-from node.services.call import Call
+from node.services.call import Call, require_registrar
 from node.types import KEY_BYTES, PublicKey
 
 _AMOUNT_BYTES: Final = 8

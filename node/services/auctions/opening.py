@@ -20,12 +20,10 @@ from node.services.auctions.records import (
     TERMS_KEY,
     Terms,
     is_amount,
-    is_below,
     make_settled_key,
     pack_auction,
-    require_registrar,
 )
-from node.services.call import Call
+from node.services.call import Call, is_below, require_registrar
 
 EXTENSION_MAX: Final = 1 << 16
 """Heights in one extension, and extensions of one lot."""

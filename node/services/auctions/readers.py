@@ -1,10 +1,10 @@
 """What anyone may read of the auctions, from a ledger or a state; see also accounts."""
 
+from node.ledger import Readable
 from node.services.auctions.records import (
     TERMS,
     TERMS_KEY,
     Lot,
-    Readable,
     SealedBid,
     Terms,
     make_lot_key,

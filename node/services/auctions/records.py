@@ -11,12 +11,11 @@ Numbers in keys are big-endian, auction and lot 4 bytes. All amounts are kopecks
 """
 
 from struct import Struct
-from typing import Final, NamedTuple, Protocol, TypeGuard
+from typing import Final, NamedTuple, TypeGuard
 
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
-from node.services.call import Call
 from node.types import Digest, PublicKey
 
 AUCTIONS_MAX: Final = 1 << 32
@@ -43,12 +42,6 @@ ACCOUNT: Final = Struct(">QQ")
 TERMS: Final = Struct(">BIQQQQQII")
 LOT: Final = Struct(">QIQ32sQIB")
 _SEALED_BID: Final = Struct(">32sQQ")
-
-
-class Readable(Protocol):
-    """Anything that holds records: a Ledger, a State."""
-
-    def get(self, key: bytes, /) -> bytes | None: ...
 
 
 class Money(NamedTuple):
@@ -112,20 +105,9 @@ class SealedBid(NamedTuple):
     sequence: int
 
 
-def is_below(value: Value, end: int) -> TypeGuard[int]:
-    """Whether ``value`` is a whole number from 0 to ``end - 1``; booleans are none."""
-    return type(value) is int and 0 <= value < end
-
-
 def is_amount(value: Value) -> TypeGuard[int]:
     """Whether ``value`` is a sum of money: 0 < value < 2**53."""
     return type(value) is int and 0 < value < AMOUNT_END
-
-
-def require_registrar(call: Call) -> None:
-    """Raise Refused("not allowed") unless the registrar is the sender."""
-    if not call.is_registrar:
-        raise Refused("not allowed")
 
 
 def pack_auction(auction: int) -> bytes:

@@ -31,14 +31,13 @@ from node.services.auctions.records import (
     Terms,
     find_terms,
     is_amount,
-    is_below,
     make_lot_key,
     make_sealed_key,
     pack_sealed_bid,
     unpack_lot,
     unpack_sealed_bid,
 )
-from node.services.call import Call
+from node.services.call import Call, is_below
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
 SALT_BYTES: Final = 32

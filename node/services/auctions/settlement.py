@@ -15,12 +15,11 @@ from node.services.auctions.records import (
     AUCTIONS_MAX,
     BATCH_MAX,
     LOT,
-    is_below,
     make_lot_key,
     make_settled_key,
     unpack_lot,
 )
-from node.services.call import Call
+from node.services.call import Call, is_below
 
 
 def make_settle_lots(auction: int, lots: int) -> list[Value]:

@@ -6,6 +6,7 @@ A voting that does not exist reads as None, or as nothing in a sequence.
 from typing import Final, NamedTuple, cast
 
 from node.codec import decode
+from node.ledger import Readable
 from node.services.election.records import (
     ADDED,
     PAGE_VOTERS,
@@ -15,7 +16,6 @@ from node.services.election.records import (
     UNREGISTERED,
     VOTINGS_MAX,
     ItemFailure,
-    Readable,
     Standing,
     Terms,
     get_terms,

@@ -17,11 +17,11 @@ Records are packed by hand where a ballot touches them, for that happens million
 """
 
 from struct import Struct
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, cast
 
 from node.codec import Value, decode, encode
 from node.errors import Refused
-from node.ledger import RECORD_BYTES_MAX, Ledger
+from node.ledger import RECORD_BYTES_MAX, Ledger, Readable
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
 VOTINGS_MAX: Final = 1 << 16
@@ -60,12 +60,6 @@ _RESULT_KEY: Final = b"election/r"
 
 _ADDED_BYTES: Final = 2 + DIGEST_BYTES
 _SETTLED: Final = Struct(">BBQH")
-
-
-class Readable(Protocol):
-    """Anything that holds records: a Ledger, a State."""
-
-    def get(self, key: bytes, /) -> bytes | None: ...
 
 
 class Standing(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
-from node.services.call import Call
+from node.services.call import Call, require_registrar
 from node.services.fairs.records import (
     ALLOCATING,
     CREATED,
@@ -38,7 +38,6 @@ from node.services.fairs.records import (
     put_season,
     put_slot,
     read_batch,
-    require_registrar,
     unpack_application,
     unpack_slot,
 )

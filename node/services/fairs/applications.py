@@ -12,7 +12,7 @@ from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call
+from node.services.call import Call, is_below, require_registrar
 from node.services.fairs.records import (
     CREATED,
     DEMAND_BYTES,
@@ -34,7 +34,6 @@ from node.services.fairs.records import (
     Application,
     count_applicant_items,
     find_season,
-    is_below,
     list_periods,
     make_applicant_key,
     make_application_key,
@@ -42,7 +41,6 @@ from node.services.fairs.records import (
     make_filed_key,
     pack_applicant_item,
     pack_application,
-    require_registrar,
     unpack_application,
 )
 

@@ -15,7 +15,7 @@ from typing import Final
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
-from node.services.call import Call
+from node.services.call import Call, require_registrar
 from node.services.fairs.records import (
     ALLOCATING,
     BALANCING,
@@ -35,7 +35,6 @@ from node.services.fairs.records import (
     put_season,
     put_slot,
     read_batch,
-    require_registrar,
     unpack_slot,
 )
 

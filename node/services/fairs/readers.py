@@ -2,12 +2,12 @@
 
 from struct import unpack
 
+from node.ledger import Readable
 from node.services.fairs.records import (
     NUMBER_BYTES,
     SLOT_BYTES,
     Application,
     Holder,
-    Readable,
     Season,
     Slot,
     make_applicant_key,

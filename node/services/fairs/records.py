@@ -18,13 +18,12 @@ rest 1. Applications are numbered per pool from 0 in the order of the chain.
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import Final, NamedTuple, Protocol, TypeGuard
+from typing import Final, NamedTuple
 
-from node.codec import Value
 from node.errors import Refused
-from node.ledger import Ledger
+from node.ledger import Ledger, Readable
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call
+from node.services.call import Call, is_below
 from node.types import KEY_BYTES, PublicKey
 
 SEASONS_MAX: Final = 1 << 16
@@ -77,12 +76,6 @@ _APPLICATION: Final = Struct(">32sHBBHIIIQQ")
 _SLOT: Final = Struct(">HHHHHBBB")
 SLOT_BYTES: Final = _SLOT.size
 _HOLDER: Final = Struct(">32sBBI")
-
-
-class Readable(Protocol):
-    """Anything that holds records: a Ledger, a State."""
-
-    def get(self, key: bytes, /) -> bytes | None: ...
 
 
 class Season(NamedTuple):
@@ -157,17 +150,6 @@ class Holder(NamedTuple):
     number: int
 
 
-def is_below(value: Value, end: int) -> TypeGuard[int]:
-    """Whether ``value`` is a whole number from 0 to ``end - 1``; booleans are none."""
-    return type(value) is int and 0 <= value < end
-
-
-def require_registrar(call: Call) -> None:
-    """Raise Refused("not allowed") unless the registrar is the sender."""
-    if not call.is_registrar:
-        raise Refused("not allowed")
-
-
 def read_batch(call: Call) -> tuple[int, int]:
     """(season, items) of a payload ``[season, items]`` with 1 <= items <= BATCH_MAX."""
     if len(call.payload) == 2:
@@ -184,11 +166,6 @@ def list_periods(mask: int) -> Iterator[int]:
         lowest = mask & -mask
         yield lowest.bit_length() - 1
         mask ^= lowest
-
-
-def pack_season(season: int) -> bytes:
-    """A season's number as part of a key."""
-    return season.to_bytes(2, "big")
 
 
 def make_season_key(season: int) -> bytes:

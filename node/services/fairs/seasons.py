@@ -8,7 +8,7 @@ from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call
+from node.services.call import Call, is_below, require_registrar
 from node.services.fairs.records import (
     BATCH_MAX,
     DEMAND_BYTES,
@@ -25,14 +25,12 @@ from node.services.fairs.records import (
     Season,
     Slot,
     find_season,
-    is_below,
     make_demand_key,
     make_row_key,
     make_season_key,
     make_site_key,
     pack_slot,
     put_season,
-    require_registrar,
 )
 
 _TIME_NS_MAX: Final = 1 << 62

@@ -3,7 +3,7 @@
 from node.codec import Value
 from node.errors import Refused
 from node.ledger import Ledger
-from node.services.call import Call
+from node.services.call import Call, require_registrar
 from node.services.fairs.records import (
     CREATED,
     FINISHED,
@@ -17,7 +17,6 @@ from node.services.fairs.records import (
     make_waiting_key,
     put_season,
     read_batch,
-    require_registrar,
     unpack_application,
 )
 
