@@ -212,6 +212,11 @@ class City:
             self._prices[key] = price(self.costs, profile, factor)
         return self._prices[key]
 
+    def get_nodes(self) -> list[Node]:
+        """Those of all peers that are up."""
+        found = map(self.get_node, range(len(self.peers)))
+        return [node for node in found if node is not None]
+
     def get_node(self, index: int) -> Node | None:
         """The node of a peer that is up."""
         node = self.peers[index].node
@@ -329,8 +334,7 @@ class City:
 
         Genesis alone if every peer was switched off and lost its disk.
         """
-        found = map(self.get_node, range(len(self.peers)))
-        chains = [node.chain for node in found if node is not None]
+        chains = [node.chain for node in self.get_nodes()]
         # What is final stays final when those who held it are off: their disks come too.
         chains += self._chains.values()
         genesis = Chain(self.genesis, self._trunk)

@@ -107,7 +107,7 @@ def _describe_end(simulation: Ended, late_ns: int) -> str:
 
 def _judge(simulation: Ended) -> tuple[InvariantOutcome, ...]:
     city, broken = simulation.city, simulation.broken
-    nodes = [node for node in map(city.get_node, range(len(city.peers))) if node is not None]
+    nodes = city.get_nodes()
     states = all(node.chain.state.root == node.chain.head.state_root for node in nodes
                  if node.chain.height)
     name = "" if broken is None else broken.invariant
@@ -141,8 +141,8 @@ def _judge_bounds(simulation: Ended) -> InvariantOutcome:
     city = simulation.city
     limit = city.params.mempool_bytes_max
     worst = max(
-        (node.mempool.size_bytes for node in map(city.get_node, city.topology.validators)
-         if node is not None and node.mempool is not None), default=0,
+        (node.mempool.size_bytes for node in city.get_nodes() if node.mempool is not None),
+        default=0,
     )
     return InvariantOutcome(
         name="bounded resources", passed=worst <= limit,

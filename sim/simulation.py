@@ -174,10 +174,7 @@ class Simulation:
         while kernel.now_ns < limit_ns and not self.converged:
             if not kernel.run_until(kernel.now_ns + SECOND_NS):
                 return
-            self.converged = all(
-                node.chain.height >= goal
-                for node in map(city.get_node, range(len(city.peers))) if node is not None
-            )
+            self.converged = all(node.chain.height >= goal for node in city.get_nodes())
 
     def _tell(self, progress: Callable[[Progress], None], began_s: float) -> None:
         self._note_late()

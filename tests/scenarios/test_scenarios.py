@@ -142,6 +142,20 @@ def test_with_every_peer_off_at_the_end_their_disks_are_judged(disk, broken):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["stall-window", "stall-auction"])
+@pytest.mark.parametrize("disk", ["kept", "lost"])
+def test_with_every_peer_off_at_the_end_a_window_is_judged_too(name, disk):
+    scenario = load_scenario(name).with_overrides(
+        **SCALED[name], settings=SHORTER[name],
+        faults=(f"crash peers=all at=09:10 disk={disk}",),
+    )
+    result = run(scenario)
+    assert result.exit_code == ExitCode.INVARIANT_BROKEN
+    assert "result published" in get_broken(result)
+    assert ("holders provable" in get_broken(result)) == (disk == "lost")
+
+
+@pytest.mark.slow
 def test_a_threshold_that_does_not_hold_fails_the_run():
     scenario = replace(
         load_scenario("smoke").with_overrides(
