@@ -25,9 +25,8 @@ from sim.clients import Clients, Patience
 from sim.door import Door
 from sim.electorate import Electorate, Rows
 from sim.errors import ConfigurationError
+from sim.times import SECOND_NS
 from sim.voter_columns import Columns, State
-
-_SECOND_NS: Final = 1_000_000_000
 
 # compared with a whole column, a number is three times as fast
 _LEAVING: Final = int(State.LEAVING)
@@ -44,15 +43,14 @@ class Habits(Patience):
     votes come after a median of two hours (assumed).
     """
 
-    read_median_ns: int = 45 * _SECOND_NS
+    read_median_ns: int = 45 * SECOND_NS
     read_sigma: float = 0.7
-    read_min_ns: int = 5 * _SECOND_NS
-    ballot_ttl_ns: int = 900 * _SECOND_NS
-    revote_median_ns: int = 7_200 * _SECOND_NS
+    read_min_ns: int = 5 * SECOND_NS
+    ballot_ttl_ns: int = 900 * SECOND_NS
+    revote_median_ns: int = 7_200 * SECOND_NS
     revote_sigma: float = 1.0
     reads_per_voter: int = 1_000
     door_concurrency_max: int = 60_000
-    door_rate_per_s: int | None = None
 
     def __post_init__(self) -> None:
         Patience.__post_init__(self)
@@ -99,7 +97,7 @@ class Voters(Clients):
         self._stream = stream
         columns.arrival_ns[:users] = arrivals_ns
         self._arrivals_ns = columns.arrival_ns[:users]
-        self.door = Door(habits.door_concurrency_max, habits.door_rate_per_s)
+        self.door = Door(habits.door_concurrency_max)
         self._asking: defaultdict[int, list[int]] = defaultdict(list)
         self._revotes_waiting = 0
         self._requests = [int(habits.reads_per_voter * share) for share in _READ_SHARES]
@@ -170,7 +168,7 @@ class Voters(Clients):
             self.counts["turned_away"] = users - door.admitted
             return
         columns.state[door.arrived : arrived] = State.AT_DOOR
-        admitted = door.admit(arrived, self.active, now_ns)
+        admitted = door.admit(arrived, self.active)
         if admitted:
             rows = np.arange(admitted.start, admitted.stop, dtype=np.int64)
             self._ask(rows, np.maximum(columns.arrival_ns[rows], now_ns))
