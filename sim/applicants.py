@@ -196,9 +196,11 @@ def make_application_maker(rules: SeasonRules) -> Maker:
             periods = [period for period in range(rules.periods) if mask >> period & 1]
             nonce = 1 + (slot >= rules.users)
             payload = fairs.make_apply(rules.season, site, trade, kind, periods)
-            name, encoded = sign_transaction(pair, rules.chain_id, fairs.APPLY, nonce, payload)
+            transaction_id, encoded = sign_transaction(
+                pair, rules.chain_id, fairs.APPLY, nonce, payload
+            )
             keys.append(pair[0])
-            ids.append(name)
+            ids.append(transaction_id)
             transactions.append(encoded)
         return pack_frame(keys, ids, transactions)
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from node.execution import get_nonce
+from node.execution import SEQUENCE_PER_BLOCK, get_nonce
 from node.services import auctions
 from node.state import State as Records
 from sim.auction_office import EXTENSION_BLOCKS, EXTENSIONS_MAX, Heights
 from sim.bidders import ASCENDING, RESERVE, SEALED, STEP, Bidders
-from sim.crowd import SEQUENCE_PER_BLOCK, CrowdColumns
+from sim.crowd import CrowdColumns
 from sim.electorate import Rows
 from sim.result import InvariantOutcome
 from sim.voter_columns import State

@@ -140,10 +140,10 @@ class BallotMaker:
                 plains.append(bytes(PLAIN_BYTES))
                 transactions.append(blank)
                 continue
-            identity, box, plain, transaction = self._seal(
+            transaction_id, box, plain, transaction = self._seal(
                 key, secret, seed[32:], self._templates[districts[at] - 1], choices[at]
             )
-            ids.append(identity)
+            ids.append(transaction_id)
             boxes.append(box)
             plains.append(plain)
             transactions.append(transaction)
@@ -162,15 +162,15 @@ class BallotMaker:
             template.before_key, key, template.before_box_public, box_public,
             template.before_nonce, nonce, template.before_box, box,
         ))
-        identity = compute_transaction_id(body)
-        signed = bindings.crypto_sign(identity, secret)
-        assert bindings.crypto_sign_open(signed, key) == identity
+        transaction_id = compute_transaction_id(body)
+        signed = bindings.crypto_sign(transaction_id, secret)
+        assert bindings.crypto_sign_open(signed, key) == transaction_id
         opened = bindings.crypto_box_open(box, nonce, box_public, self._opening_key)
         assert opened == plain
         transaction = b"".join(
             (template.before_body, body, template.before_signature, signed[:64])
         )
-        return identity, box, opened, transaction
+        return transaction_id, box, opened, transaction
 
 
 def list_chunk(electorate: Electorate, index: int) -> tuple[Rows, Rows]:

@@ -141,9 +141,11 @@ def make_bid_maker(rules: AuctionRules) -> Maker:
                 kind = auctions.BID
                 payload = auctions.make_bid(ASCENDING, lot - rules.sealed_lots, amount)
             nonce = 1 + (slot >= rules.users)
-            name, encoded = sign_transaction(pair, rules.chain_id, kind, nonce, payload)
+            transaction_id, encoded = sign_transaction(
+                pair, rules.chain_id, kind, nonce, payload
+            )
             keys.append(pair[0])
-            ids.append(name)
+            ids.append(transaction_id)
             transactions.append(encoded)
         return pack_frame(keys, ids, transactions)
 

@@ -26,9 +26,9 @@ from sim.ballots import Ballot
 from sim.cityface import ACCEPTED, City, Item, Verify
 from sim.electorate import Rows, mix64
 from sim.errors import ConfigurationError
+from sim.times import SECOND_NS
 from sim.voter_columns import ClientColumns, State
 
-SECOND_NS: Final = 1_000_000_000
 INIT_SLOTS: Final = 100_000
 
 # Comparing a column with a member of an enum costs three times as much as with a number.

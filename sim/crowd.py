@@ -13,12 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from node.execution import SEQUENCE_PER_BLOCK
 from node.receipt import DUPLICATE, NONCE_GAP, OK
 from sim.cityface import City, Verify
-from sim.clients import SECOND_NS, Clients, Patience
+from sim.clients import Clients, Patience
 from sim.electorate import Rows
 from sim.signing import SignedStore
 from sim.slots import Slots
+from sim.times import SECOND_NS
 from sim.voter_columns import ClientColumns, State
 
 LEAD_NS: Final = 10 * SECOND_NS
@@ -26,7 +28,6 @@ LEAD_NS: Final = 10 * SECOND_NS
 
 LOOK_TICKS: Final = 4
 
-SEQUENCE_PER_BLOCK: Final = 1 << 20
 _READ_SHARES = (0.6, 0.3, 0.1)  # while looking, sending, with the receipt
 
 Prepare = Callable[[Rows, int], Rows | None]

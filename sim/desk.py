@@ -14,7 +14,7 @@ from node.codec import Value, decode
 from node.crypto import Identity
 from node.receipt import DUPLICATE, NONCE_GAP, OK
 from node.transaction import compute_transaction_id, make_transaction
-from sim.cityface import ACCEPTED, City, Item
+from sim.cityface import ACCEPTED, City, Item, Records
 
 Done: TypeAlias = Callable[[str, int], None]
 """Called with the receipt's status and the time at which a relay holds the final block."""
@@ -94,6 +94,18 @@ class Desk:
         """Send ``job`` as soon as the window has room for it."""
         self._queue.append(job)
         self._fill()
+
+    def read_records(self) -> Records:
+        """What the chain holds, from the desk's relay or the next one that is up.
+
+        Asked when receipts have come, so that some relay was up a moment ago.
+        """
+        count = self._city.relay_count
+        for turn in range(count):
+            records = self._city.read_records((self.relay + turn) % count)
+            if records is not None:
+                return records
+        raise AssertionError("no relay is up, yet receipts came")
 
     def upon_reply(self, at_ns: int, transaction_id: bytes, verdict: str) -> None:
         """A relay's verdict; a refused transaction is sent again at the next tick."""

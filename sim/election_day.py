@@ -186,7 +186,7 @@ class ElectionDay:
         stages, slowest, theory = describe_latencies(metrics, Sessions(
             columns=columns, door_ns=(columns.asked_ns - columns.arrival_ns)[asked],
             samples=self.samples, opens_ns=self._opens_ns, closes_ns=self._closes_ns,
-            subject="ballots", name_of=self._name,
+            subject=self.subject, name_of=self._name,
         ), self._city)
         result = InvariantOutcome(
             name="result published", passed=self.registrar.is_done,

@@ -167,7 +167,7 @@ class FairsDay:
         invariants = (*self._judge(metrics), finished)
         stages, slowest, theory = describe_latencies(metrics, Sessions(
             columns=columns, door_ns=columns.final_ns[:0], samples=self.samples,
-            opens_ns=self._opens_ns, closes_ns=self._closes_ns, subject=f"{self.subject}s",
+            opens_ns=self._opens_ns, closes_ns=self._closes_ns, subject=self.subject,
             name_of=self._name,
         ), self._city)
         return Findings(

@@ -35,7 +35,7 @@ class Sessions:
 
     ``door_ns`` are the waits at the city's door of those who came in, none where there is none.
     ``samples`` are (moment, transactions under way, users at the door). ``subject`` is what
-    they send, in the plural, and ``name_of`` who sent it.
+    they send, in the singular, and ``name_of`` who sent it.
     """
 
     columns: ClientColumns
@@ -187,7 +187,7 @@ def _compare_with_theory(
         mean_ns = float(np.mean(final_ns - sent_ns))
         row = judge_little(
             mean_in_system=in_system, arrivals_per_s=len(slots) / (span_ns / 1e9),
-            mean_stay_s=mean_ns / 1e9, noun=subject.removesuffix("s"),
+            mean_stay_s=mean_ns / 1e9, noun=subject,
         )
         rows.append(row)
         metrics.put("little.ratio", row.ratio)

@@ -10,7 +10,7 @@ from sim.cityface import Item
 
 HEIGHTS_KEPT = 256
 
-Walk: TypeAlias = Callable[[int, list[tuple[bytes, str]]], None]
+UponBlock: TypeAlias = Callable[[int, list[tuple[bytes, str]]], None]
 """Told of a final block, of an old one perhaps again: its height, (id, status) in its order."""
 
 
@@ -20,15 +20,15 @@ class Outcomes:
     A relay that catches up on older blocks tells its clients nothing of them: by then they have
     gone to another relay, which says whether their transactions are known.
 
-    ``walk``, if given, hears of all receipts in the order of the chain, those of heights that
-    no relay took one by one excepted.
+    ``upon_block``, if given, hears of all receipts in the order of the chain, those of heights
+    that no relay took one by one excepted.
     """
 
-    __slots__ = ("_by_height", "_city", "_relays", "_walk")
+    __slots__ = ("_by_height", "_city", "_relays", "_upon_block")
 
-    def __init__(self, city: City, walk: Walk | None = None) -> None:
+    def __init__(self, city: City, upon_block: UponBlock | None = None) -> None:
         self._city = city
-        self._walk = walk
+        self._upon_block = upon_block
         self._by_height: dict[int, dict[int, list[Item]]] = {}
         self._relays = {key: number for number, key in enumerate(city.genesis.relays)}
 
@@ -59,10 +59,10 @@ class Outcomes:
         items: dict[int, list[Item]] = {}
         for bundle, outcome in zip(bundles, output.outcomes, strict=True):
             mine = items.setdefault(self._relays[bundle.relay], [])
-            mine += [(identity, status, included_ns) for identity, status in outcome]
+            mine += [(*of_transaction, included_ns) for of_transaction in outcome]
         self._by_height[height] = items
-        if self._walk is not None:
-            self._walk(height, [item for outcome in output.outcomes for item in outcome])
+        if self._upon_block is not None:
+            self._upon_block(height, [item for outcome in output.outcomes for item in outcome])
         if len(self._by_height) > HEIGHTS_KEPT:
             del self._by_height[next(iter(self._by_height))]
         return items

@@ -49,12 +49,12 @@ from node.services.election import (
 from node.services.election.records import STORED
 from node.services.shares import split_secret
 from sim.ballots import BallotStore
-from sim.cityface import City, Item, Records
+from sim.cityface import City, Item
 from sim.desk import Desk, Job
 from sim.electorate import Electorate, Mask, Rows
 from sim.errors import ConfigurationError
+from sim.times import SECOND_NS
 
-_SECOND_NS: Final = 1_000_000_000
 BATCH: Final = 100
 DECRYPT_BATCH: Final = 1_000
 GROUPS: Final = 50
@@ -86,9 +86,9 @@ class OfficeConfig:
 
     open_ns: int
     close_ns: int
-    grace_ns: int = 900 * _SECOND_NS
+    grace_ns: int = 900 * SECOND_NS
     services: tuple[str, ...] = ("election",)
-    batch_interval_ns: int = 2 * _SECOND_NS
+    batch_interval_ns: int = 2 * SECOND_NS
     holders: int = 5
     threshold: int = 3
     holders_missing: int = 0
@@ -404,22 +404,13 @@ class Registrar:
         doubtful[electorate.rows_of(again)] = True
         if self._sweeps:
             doubtful = self.given.copy()
-        records = self._read_records()
+        records = self._desks[0].read_records()
         voting, keys = electorate.rules.voting, self._ballots.keys
         for slot in np.flatnonzero(doubtful).tolist():
             ballot = get_ballot(records, voting, keys[slot].tobytes())
             stored[slot] = ballot is not None and ballot.status == STORED
         pending: Rows = np.flatnonzero(stored)
         return pending
-
-    def _read_records(self) -> Records:
-        count = self._city.relay_count
-        for turn in range(count):
-            relay = (self._desks[0].relay + turn) % count
-            records = self._city.read_records(relay)
-            if records is not None:
-                return records
-        raise AssertionError("no relay is up, yet receipts came")
 
     # Ballots.
 
