@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.services.election import Result, get_ballot, get_result
+from node.services.election.records import ADDED, DECRYPTED
 from sim.cityface import Records
 from sim.electorate import Electorate, Rows
 from sim.result import InvariantOutcome
 from sim.voter_columns import Told
-
-ADDED, DECRYPTED = 0, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,7 @@ def audit_election(
         ballot = get_ballot(records, voting, keys[slot].tobytes())
         if ballot is None or ballot.status == ADDED:
             lost += 1
+        # before the tally a ballot is only stored, and a doubted later one may have replaced it
         elif result is not None and is_certain:
             lost += ballot.status != DECRYPTED or ballot.choice != choice
     for row in np.flatnonzero(again >= 0).tolist():

@@ -34,12 +34,10 @@ class BlockTable:
         "_open",
         "_peers",
         "_proposed",
-        "all_ns",
         "first_ns",
         "half_ns",
         "most_ns",
         "proposed_ns",
-        "reached",
         "transactions",
     )
 
@@ -53,8 +51,6 @@ class BlockTable:
         self.first_ns = array("q", [0])
         self.half_ns = array("q", [0])
         self.most_ns = array("q", [0])
-        self.all_ns = array("q", [0])
-        self.reached = array("q", [0])
         self.transactions = array("q", [0])
 
     @property
@@ -92,7 +88,6 @@ class BlockTable:
         if height < len(self._digests):
             if self._digests[height] != digest:
                 raise self._complain(at_ns, peer, height, digest)
-            self.reached[height] += 1
             return False
         self._begin(at_ns, height, digest)
         return True
@@ -108,14 +103,16 @@ class BlockTable:
         row = self._open[height] = _Row(height, digest)
         row.times_ns.append(at_ns)
         proposed_ns, transactions = self._proposed.get(digest, (at_ns, 0))
+        # proposals of rounds that failed at this height, and never had a number of their own
         self._proposed = {}
         self.proposed_ns.append(proposed_ns)
         self.transactions.append(transactions)
         self.first_ns.append(at_ns)
-        for column in (self.half_ns, self.most_ns, self.all_ns, self.reached):
-            column.append(0)
+        self.half_ns.append(0)
+        self.most_ns.append(0)
         if len(self._open) > OPEN_ROWS_MAX:
             self._close(self._open[next(iter(self._open))])
+        # nobody else is up who could close the row by telling of it
         if self._peers == 1:
             self._close(row)
 
@@ -124,11 +121,10 @@ class BlockTable:
         assert row.times_ns
         times = sorted(row.times_ns)
         height, peers = row.height, self._peers
+        # rounded up: half of three peers are two
         half, most = -(-peers // 2), -(-peers * 19 // 20)
-        self.reached[height] += len(times)
         self.half_ns[height] = times[half - 1] if len(times) >= half else 0
         self.most_ns[height] = times[most - 1] if len(times) >= most else 0
-        self.all_ns[height] = times[-1] if len(times) >= peers else 0
 
     def _complain(
         self, at_ns: int, peer: int, height: int, digest: Digest

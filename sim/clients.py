@@ -192,13 +192,13 @@ class Clients:
         return range(first, tick + 1)
 
     def send_due(self, due: int, now_ns: int) -> None:
-        """Send what is planned for tick ``due``, and judge who waited too long."""
+        """Send what is planned for tick ``due``, and time out who waited too long."""
         if (slots := self._sending.pop(due, None)) is not None:
             self._send(slots, now_ns)
         if (slots := self._answers_due.pop(due, None)) is not None:
-            self._judge(slots, CASTING)
+            self._time_out(slots, CASTING)
         if (slots := self._receipts_due.pop(due, None)) is not None:
-            self._judge(slots, POLLING)
+            self._time_out(slots, POLLING)
 
     def flush_reads(self, now_ns: int) -> None:
         """Give relays the read requests that have gathered."""
@@ -227,6 +227,7 @@ class Clients:
             slots = slots[~known]
         if not len(slots):
             return
+        # earliest first: how late the generator is shows in the first
         slots = slots[np.argsort(columns.sent_ns[slots], kind="stable")]
         sent_ns = columns.sent_ns[slots]
         self.late_ns_max = max(self.late_ns_max, now_ns - int(sent_ns[0]))
@@ -258,7 +259,7 @@ class Clients:
             remember(made.key, made.id, made.signature)
             submit(relay, slot, made.transaction, at_ns)
 
-    def _judge(self, listed: list[int], waiting: int) -> None:
+    def _time_out(self, listed: list[int], waiting: int) -> None:
         """Whoever still waits has waited too long: back off, or give up."""
         columns = self._clients
         slots = np.array(listed, np.int64)
@@ -281,6 +282,7 @@ class Clients:
             self._end(slots[hopeless], State.GAVE_UP)
             slots, failed_ns = slots[~hopeless], failed_ns[~hopeless]
         columns.state[slots] = State.BACKOFF
+        # never the same relay again: it may be down, cut off, or keep quiet on purpose
         columns.relay[slots] = (columns.relay[slots] + 1) % self._city.relay_count
         tries = columns.tries[slots].astype(np.int64)
         again_ns = failed_ns + self._patience.retry_delay_ns * tries
@@ -296,6 +298,7 @@ class Clients:
             mile_ns = columns.mile_ns[slots]
             here_ns = np.array(self._replied_ns, np.int64) + mile_ns
             self._replies, self._replied_ns = [], []
+            # an answer after the time-out finds a client that has hung up
             timely = columns.state[slots] == CASTING
             timely &= here_ns <= columns.sent_ns[slots] + patience.answer_timeout_ns
             self.counts["late_answers"] += len(slots) - int(np.count_nonzero(timely))
@@ -310,6 +313,7 @@ class Clients:
             one = np.array([slot], np.int64)
             if columns.state[slot] != State.CASTING:
                 continue
+            # any other reason lies in the transaction, and every relay would find it
             if verdict == "busy":
                 self._fail(one, one * 0 + verdict_ns)
             else:
@@ -328,6 +332,7 @@ class Clients:
             mile_ns = columns.mile_ns[slots]
             base_ns = columns.accepted_ns[slots]
             interval_ns = patience.poll_interval_ns
+            # the first poll that reaches the relay when the block is final there, rounded up
             polls = np.maximum(-((base_ns + mile_ns - at_ns) // interval_ns), 1)
             seen = polls <= patience.polls_max
             seen_ns = base_ns + polls * interval_ns + 2 * mile_ns

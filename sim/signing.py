@@ -56,11 +56,11 @@ def sign_transaction(
     """(id, transaction), the signature checked."""
     public, secret = pair
     body = encode([chain_id, kind, public, nonce, payload])
-    identity = compute_transaction_id(body)
-    signed = bindings.crypto_sign(identity, secret)
+    transaction_id = compute_transaction_id(body)
+    signed = bindings.crypto_sign(transaction_id, secret)
     # the check that relays would make, made here: the main process is told that it held
-    assert bindings.crypto_sign_open(signed, public) == identity
-    return identity, encode([body, signed[:SIGNATURE_BYTES]])
+    assert bindings.crypto_sign_open(signed, public) == transaction_id
+    return transaction_id, encode([body, signed[:SIGNATURE_BYTES]])
 
 
 def pack_frame(
