@@ -141,6 +141,7 @@ def decode_block(encoded: bytes, params: Params) -> Block:
 
     Raises InvalidMessage("block encoding") or ("header encoding").
     """
+    # a seal is its signature and a few bytes around it
     bytes_max = params.block_bytes_max + HEADER_BYTES_MAX + 128 * VALIDATORS_MAX
     try:
         fields = decode(encoded, bytes_max)

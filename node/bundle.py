@@ -50,6 +50,7 @@ def decode_bundle(encoded: bytes, params: Params, work: Work = ALONE) -> Bundle:
     Raises InvalidMessage("bundle encoding") for what is not one: oversized, empty, of more
     than ``bundle_transactions_max`` transactions, or with one that is malformed.
     """
+    # a relay sends as soon as it is over the limit, hence by less than one transaction
     bytes_max = params.bundle_bytes_max + params.transaction_bytes_max
     try:
         match decode(encoded, bytes_max, 8):

@@ -103,6 +103,7 @@ def execute_bundles(
         Worked(WorkKind.OPEN_BOX, counting.opened),
     )
     executed = tuple(item for item in work if item.units)
+    # whoever built the block checked these as they came; it pays for executing only
     checked = Worked(WorkKind.CHECK_SIGNATURE, len(bundles) + len(receipts))
     return BlockOutput(
         state, tuple(receipts), tuple(outcomes), root, executed,
@@ -119,6 +120,7 @@ def _execute(
         return UNKNOWN_KIND
     sender = transaction.sender
     if transaction.kind in SELF_ORDERED:
+        # with a nonce to choose, one ballot would have many ids and as many receipts
         if transaction.nonce != 0:
             return BAD_PAYLOAD
     else:
@@ -144,8 +146,8 @@ def _advance_nonce(ledger: Ledger, sender: PublicKey, nonce: int) -> str:
         return DUPLICATE
     if nonce != last + 1:
         return NONCE_GAP
-    ledger.put(key, nonce.to_bytes(7, "big"))
-    ledger.keep()
+    ledger.put(key, nonce.to_bytes(7, "big"))  # NONCE_END is 2**53
+    ledger.keep()  # before the handler: what it writes may be dropped, the nonce may not
     return OK
 
 

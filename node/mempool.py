@@ -121,6 +121,7 @@ class Mempool:
             return Reject("oversized")
         if bundle.digest in self._arrived or bundle.digest in self._final:
             return Ignore("known bundle")
+        # What finds no room is not lost: its relay gives it again.
         if self._bytes + size > params.mempool_bytes_max:
             return Ignore("pool full")
         queue = self._queues.get(bundle.relay, None) or _Queue()
@@ -151,6 +152,7 @@ class Mempool:
                 bundle = bundles[at]
                 size = len(bundle.encoded)
                 count = len(bundle.transactions)
+                # A later bundle in its place would let nonces overtake one another.
                 if size <= bytes_max and count <= transactions_max:
                     bytes_max -= size
                     transactions_max -= count
@@ -219,5 +221,6 @@ class Mempool:
         while self._final_order and self._final_order[0][0] <= oldest:
             clock, names = self._final_order.popleft()
             for name in names:
+                # final once more since then: it stays for its later time
                 if self._final[name] == clock:
                     del self._final[name]

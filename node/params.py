@@ -37,7 +37,7 @@ class Params:
     bundle_lead_ns: int = _SECOND_NS // 2
     bundle_bytes_max: int = 256 * 1024
     bundle_transactions_max: int = 2_000
-    bundle_targets: int = 3
+    bundle_targets: int = 3  # the next proposer, and two more in case rounds fail
     block_bytes_max: int = 8 * 1024 * 1024
     block_transactions_max: int = 10_000
 
@@ -55,6 +55,7 @@ class Params:
                 if value not in ENGINES:
                     remedy = f"the engines are: {', '.join(ENGINES)}"
                     raise InvalidParams("engine", value, remedy)
+            # bounded, so that sums of two still fit the codec's 64 bits; True is no number
             elif type(value) is not int or not 0 < value < 2**62:
                 raise InvalidParams(field.name, value, "give a positive whole number")
         if self.bundle_lead_ns >= self.block_interval_ns:

@@ -34,6 +34,7 @@ class Producer:
         assert height == chain.height + 1
         params = chain.genesis.params
         chosen = self._mempool.select(params.block_bytes_max, params.block_transactions_max)
+        # A clock behind the head's must not stop the chain: time then goes by intervals.
         time_ns = max(now.realtime_ns, chain.head.time_ns + params.block_interval_ns)
         encodings = tuple(bundle.encoded for bundle in chosen)
         root = compute_bundles_root([bundle.digest for bundle in chosen])
@@ -58,6 +59,7 @@ class Producer:
         if block.header.time_ns > latest_ns:
             raise InvalidBlock("time ahead", latest_ns, block.header.time_ns)
         output = self._chain.verify_next(block, self._work)
+        # each round asks again about the same block; the work was done once
         if block.header.digest != self._verified:
             self._account.extend(output.worked)
             self._verified = block.header.digest

@@ -90,6 +90,7 @@ def verify_inclusion(
         block.header.receipts_root, proof.receipt, proof.index, proof.count, proof.path
     )
     receipt = decode_receipt(proof.receipt)
+    # the path proves a leaf of some place; the receipt itself says which
     if (receipt.height, receipt.index) != (block.header.height, proof.index):
         raise InvalidProof("receipt: of another place")
     return receipt
@@ -116,6 +117,7 @@ def _verify_sealed(
         raise InvalidProof("header: another chain")
     if header.validators != validators:
         raise InvalidProof("header: other validators")
+    # seals sign the header's digest, so a block without its bundles has the same seals
     block = make_block(header, sealed.round, sealed.seals, ())
     try:
         verify_seals(block, validators, check_signature)

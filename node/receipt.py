@@ -37,7 +37,8 @@ def decode_receipt(encoded: bytes) -> Receipt:
         match decode(encoded, _RECEIPT_BYTES_MAX, 8):
             case [bytes(transaction_id), int(height), int(index), str(status)] if (
                 len(transaction_id) == DIGEST_BYTES and type(height) is int
-                and type(index) is int and height >= 0 and index >= 0
+                and type(index) is int  # True is an int to a pattern
+                and height >= 0 and index >= 0
             ):
                 return Receipt(transaction_id, height, index, status)
     except InvalidEncoding as error:

@@ -33,6 +33,7 @@ def verify_bundle(bundle: Bundle, genesis: Genesis, chain_id: bytes, work: Work)
         raise InvalidMessage("wrong chain", bundle.chain_id.hex())
     if bundle.relay not in genesis.relays:
         raise InvalidMessage("unknown relay", bundle.relay.hex())
+    # The relay's signature comes first: without it nobody could be made to pay for the rest.
     if not work.check_signature(bundle.relay, bundle.digest, bundle.signature):
         raise InvalidMessage("bundle signature", bundle.digest.hex())
     if len({transaction.id for transaction in bundle.transactions}) != len(bundle.transactions):
@@ -54,6 +55,8 @@ def verify_header(
         raise InvalidBlock("height", parent.height + 1, header.height)
     if header.parent != parent.digest:
         raise InvalidBlock("parent", parent.digest.hex(), header.parent.hex())
+    # Blocks are no closer than the interval, so no proposer can rush the closes of auctions;
+    # how far ahead a time may be is the proposal's check alone: a final block is never late.
     if header.time_ns < parent.time_ns + genesis.params.block_interval_ns:
         raise InvalidBlock("time", parent.time_ns + genesis.params.block_interval_ns,
                            header.time_ns)

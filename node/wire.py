@@ -107,6 +107,7 @@ def decode_frame(frame: bytes, params: Params, work: Work = ALONE) -> Message:
         raise InvalidMessage("frame encoding", str(error)) from error
     if isinstance(fields, list) and any(type(field) is bool for field in fields):
         raise InvalidMessage("frame encoding", "True is no number")  # but it is to a pattern
+    # literals, for a plain name in a pattern would match anything
     match fields:
         case [1, int(height), bytes(head)] if len(head) == 32 and 0 <= height < 2**53:
             return Status(height, head)

@@ -151,6 +151,7 @@ class AuctionAuditor:
 
     def _replay(self) -> int:
         """Enter all bids in the order of the chain; how many receipts the book contradicts."""
+        # The order is the chain's, for only it decides ties; what follows from it is not.
         columns, users = self._columns, self._users
         known = np.flatnonzero(columns.sequence >= 0)
         known = known[np.argsort(columns.sequence[known], kind="stable")]

@@ -74,6 +74,8 @@ class Prices:
 def price(table: CostTable, profile: HardwareProfile, factor: float = 1.0) -> Prices:
     """Prices on a machine; ``factor`` slows its processor down, its disk stays as it is."""
     assert factor > 0
+    # Picoseconds: a byte hashed costs less than a nanosecond, and floats would add up
+    # differently from one order of work to another.
     scale = 1_000 * factor / profile.speed_ratio
     ps = [round(ns * scale) for ns in table.ns]
     ps[WorkKind.DISK_SYNC] = profile.disk_sync_ns * 1_000
@@ -108,6 +110,7 @@ def _take_prices(costs: dict[str, object]) -> tuple[float, ...]:
         raise ConfigurationError(f"costs.{key}", costs.get(key), remedy)
     prices: dict[str, float] = {}
     for key, ns in costs.items():
+        # JSON's true is a number to Python
         if isinstance(ns, bool) or not isinstance(ns, int | float):
             raise ConfigurationError(f"costs.{key}", ns, "give nanoseconds as a number")
         prices[key] = ns

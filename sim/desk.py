@@ -133,6 +133,7 @@ class Desk:
         """Send again what must be; change the relay if the oldest waits too long."""
         if not self._flight:
             return
+        # later ones cannot succeed before it, so their age says nothing of the relay
         oldest = next(iter(self._flight.values()))
         if 0 <= oldest.sent_ns < now_ns - self._patience_ns:
             self.relay = (self.relay + 1) % self._city.relay_count

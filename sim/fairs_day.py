@@ -70,6 +70,7 @@ class FairsDay:
         self._height = 0
         self._outcomes = Outcomes(city, crowd.upon_block)
         self._opens_ns, self._closes_ns = opens_ns, closes_ns
+        # ten minutes are enough for the office when all goes well; hours, when it does not
         self.goal_ns = closes_ns + 600 * SECOND_NS
         self.end_ns = closes_ns + AFTER_NS_MAX
         self.samples: list[tuple[int, int, int]] = []

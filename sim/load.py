@@ -73,6 +73,7 @@ class ArrivalCurve:
         counts: list[float] = []
         for number, line in lines:
             start_ns, end_ns, count = _parse_bin(path, number, line)
+            # a hole may be a quiet hour or a line that was lost: only the author knows
             if edges and start_ns > edges[-1]:
                 raise _complain(path, number, line, "there is a hole before this bin")
             if edges and start_ns < edges[-1]:
@@ -125,6 +126,7 @@ class ArrivalCurve:
         normalised rate: a multinomial choice of bins, then uniform within each.
         """
         assert n >= 0
+        # Exactly n come, for users are rows: a Poisson number would leave some out.
         per_bin = stream.multinomial(n, self.counts / self.total)
         moments: Moments = np.repeat(self.edges_ns[:-1], per_bin)
         widths = np.repeat(np.diff(self.edges_ns), per_bin)

@@ -64,6 +64,7 @@ class Prover:
             for index, (transaction_id, _) in enumerate(
                 item for outcome in output.outcomes for item in outcome
             ):
+                # of a repeated transaction the first receipt says what became of it
                 index_of.setdefault(transaction_id, index)
             known = self._trees[height] = (MerkleTree(receipts), receipts, index_of)
             if len(self._trees) > BLOCKS_KEPT:
@@ -78,6 +79,7 @@ class Prover:
         node = city.get_node(city.topology.config.validators + relay)
         assert node is not None
         block = decode_block(node.chain.get_encoded(height), city.params)
+        # any receipt would do, for header and seals are the same in all their proofs
         proof: InclusionProof = make_inclusion_proof(block, receipts, 0)
         try:
             receipt = verify_inclusion(

@@ -39,6 +39,7 @@ class Partition:
         self, peers: int, groups: Sequence[Sequence[int]], *, one_way: bool = False
     ) -> None:
         assert groups, "a partition has groups"
+        # of two or more groups, those in none hear all (0); of one, they are the other (2)
         rest = 0 if len(groups) > 1 else 2
         self._group = [rest] * peers
         for number, members in enumerate(groups, start=1):
@@ -83,6 +84,7 @@ class SlowLink:
         assert factor >= 1
         self._is_touched = _mark(peers, touched)
         self._extra_ns = extra_ns
+        # whole numbers: a delay must be the same on every machine
         self._stretch_ppm = round((factor - 1) * 1_000_000)
 
     def judge(self, sender: int, receiver: int, latency_ns: int, chance: int) -> Verdict:

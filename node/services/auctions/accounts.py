@@ -91,6 +91,7 @@ def change_account(ledger: Ledger, bidder: PublicKey, free: int, locked: int) ->
     """Add to both parts of an account; Refused("not enough money") if ``free`` is short."""
     key = ACCOUNT_KEY + bidder
     record = ledger.get(key)
+    # only the registrar makes accounts, or strangers could fill the state with empty ones
     if record is None:
         raise Refused("not enough money")
     old_free, old_locked = ACCOUNT.unpack(record)

@@ -55,11 +55,13 @@ def process_bid(ledger: Ledger, call: Call) -> None:
         raise Refused("below reserve")
     if record is not None and amount < led + step:
         raise Refused("too low")
+    # In one step: the own old bid counts as money for the new one.
     if leader == bidder:
         change_account(ledger, bidder, led - amount, amount - led)
     else:
         change_account(ledger, bidder, -amount, amount)
         change_account(ledger, leader, led, -led)
+    # Snipers gain nothing by the last moment; bounded, or two bidders could keep a lot open.
     if height + extension > closes and extensions < extensions_max:
         closes = height + extension
         extensions += 1

@@ -84,6 +84,7 @@ def _create(ledger: Ledger, call: Call, auction: int, terms: Terms) -> None:
     key = TERMS_KEY + pack_auction(auction)
     if ledger.get(key) is not None:
         raise Refused("auction known")
+    # a lot that is open in the block of its announcement favours whoever ordered that block
     if terms.opens <= call.height:
         raise Refused("in the past")
     assert terms.opens < terms.closes

@@ -89,6 +89,7 @@ def process_commit(ledger: Ledger, call: Call) -> None:
         raise Refused("not open")
     if call.height >= terms.closes:
         raise Refused("closed")
+    # a deposit bounds the bid from above: below the reserve it could never win
     if deposit < terms.reserve:
         raise Refused("below reserve")
     key = make_sealed_key(auction, lot, call.sender)
@@ -139,6 +140,7 @@ def _rank(
         assert lot.leader != bidder
         assert not lot.is_settled
         bids = lot.bids
+        # whoever loses pays nothing, and learns it here rather than at the settlement
         if (amount, -bid.sequence) < (lot.amount, -lot.sequence):
             change_account(ledger, bidder, bid.deposit, -bid.deposit)
             ledger.put(key, LOT.pack(*lot._replace(bids=bids + 1)))
@@ -169,6 +171,7 @@ def process_return_deposits(ledger: Ledger, call: Call) -> None:
     returned: dict[PublicKey, SealedBid] = {}
     for at in range(0, len(bidders), KEY_BYTES):
         bidder = bidders[at : at + KEY_BYTES]
+        # its record is still there until all are known: twice would pay twice
         if bidder in returned:
             raise Refused("not committed")
         returned[bidder] = _find_bid(ledger, auction, lot, bidder)

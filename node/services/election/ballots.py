@@ -126,7 +126,9 @@ def process_store_ballot(ledger: Ledger, call: Call) -> None:
     if record[0] != ADDED:
         raise Refused("already cast")
     sequence = call.sequence.to_bytes(SEQUENCE_BYTES, "big")
+    # the commitment stays in front: re-votes are resolved by it after the close
     ballot = b"".join((_STORED_TAG, record[1:], sequence, box_public, nonce, box))
     assert len(ballot) == STORED_BYTES
     ledger.put(key, ballot)
+    # only the count changes; unpacking the whole record would cost more than the rest
     ledger.put(standing_key, (stored + 1).to_bytes(8, "big") + standing[8:])

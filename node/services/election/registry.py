@@ -122,6 +122,7 @@ def process_issue_ballots(ledger: Ledger, call: Call) -> None:
         if statuses is None:
             record = ledger.get(make_page_key(voting, page))
             statuses = pages[page] = bytearray(record or b"")
+        # the first half of a page are statuses, the second districts
         status = statuses[place] if place < len(statuses) >> 1 else UNREGISTERED
         if status == REGISTERED:
             statuses[place] = ISSUED
@@ -157,6 +158,8 @@ def process_add_voter_keys(ledger: Ledger, call: Call) -> None:
     standing = _find_open(ledger, call, voting)
     districts_max = get_terms(ledger, voting).districts
     prefix = make_voter_prefix(voting)
+    # All that bounds an office which would admit keys of its own: it cannot exceed the ballots
+    # that voters were given, each with its re-votes.
     room = standing.issued * (1 + REVOTES_MAX) - standing.keys
     assert room >= 0
     failures: list[tuple[str, bytes]] = []

@@ -230,6 +230,7 @@ def _resolve_group(ledger: Ledger, voting: int, secret: bytes, keys: list[Public
             raise Refused("unknown key")
         if record[0] in (DECRYPTED, SPOILED):
             raise Refused("already decrypted")
+        # a group may come again with more of its keys
         if record[0] == SUPERSEDED:
             continue
         if record[2 : 2 + DIGEST_BYTES] != compute_commitment(secret, key):

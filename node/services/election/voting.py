@@ -114,6 +114,7 @@ def process_finalize_voting(ledger: Ledger, call: Call) -> None:
     standing = find_closed(ledger, voting)
     if standing.pending:
         raise Refused("ballots undecrypted")
+    # one-time keys hide whose ballot is whose, so the sum is all that can be held against it
     if standing.decrypted + standing.spoiled > standing.issued:
         raise Refused("more ballots than issued")
     final = standing._replace(phase=FINAL)

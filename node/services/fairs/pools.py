@@ -135,5 +135,6 @@ def move_slot(slot: Slot) -> Slot:
             free[target] += free[source]
             free[source] = 0
             moves[target] += 1
+            # one move a round: the allocation between decides whether more are needed
             return Slot._make((*free, slot.taken, slot.base, *moves))
     return slot

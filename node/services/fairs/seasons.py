@@ -126,6 +126,7 @@ def _add_row(
         individuals, farmers, firms = unpack_from(">HHH", quotas, _QUOTA_BYTES * period)
         if trade != VEGETABLES and individuals + farmers:
             raise Refused("vegetables only")
+        # places of a site are numbered through its rows, so that a number names one stall
         base = places[period]
         slots.append(pack_slot(Slot(individuals, farmers, firms, 0, base, 0, 0, 0)))
         places[period] = base + individuals + farmers + firms
