@@ -31,12 +31,13 @@ class Bundle:
 
 
 def make_bundle(
-    identity: Identity, chain_id: bytes, sequence: int, transactions: Sequence[bytes]
+    identity: Identity, chain_id: bytes, sequence: int, transactions: Sequence[bytes],
+    work: Work = ALONE,
 ) -> bytes:
     """A signed bundle of encoded transactions, in their order of arrival."""
     assert transactions
     body = encode([chain_id, identity.public, sequence, tuple(transactions)])
-    return encode([body, identity.sign(compute_bundle_digest(body))])
+    return encode([body, work.sign(identity, compute_bundle_digest(body))])
 
 
 def compute_bundle_digest(body: bytes) -> Digest:

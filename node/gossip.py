@@ -1,12 +1,27 @@
 """Who is linked to this node, and who is given a final block.
 
-Final blocks flow from validators to their relays and from there along a mesh of relays and
-observers (GossipSub v1.2's eager push with IDONTWANT, whose copies the host spares). Ballots
-are never gossiped to citizens' nodes: it would show who votes when.
+Final blocks flow from f + 1 validators to their relays and from there along a mesh of relays
+and observers (GossipSub v1.2's eager push with IDONTWANT, whose copies the host spares).
+Ballots are never gossiped to citizens' nodes: it would show who votes when.
 """
 
+from node.block import Header
+from node.consensus.quorum import compute_faults
 from node.inputs import PeerJoined, Role
 from node.types import PeerHandle, PublicKey
+
+
+def is_spreader(header: Header, validator: PublicKey) -> bool:
+    """Whether this validator hands a block on to relays: the proposer and the f after it do.
+
+    One of any f + 1 is honest. All would send as many versions of a block as there are sets of
+    seals; a relay linked to none of them has it from the mesh a hop later.
+    """
+    validators = header.validators
+    if validator not in validators:
+        return False
+    behind = validators.index(validator) - validators.index(header.proposer)
+    return behind % len(validators) <= compute_faults(len(validators))
 
 
 class Gossip:

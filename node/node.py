@@ -22,7 +22,7 @@ from node.crypto import Identity, digest
 from node.effects import Disconnect, Effect, Emit, Reply, Send, Spread, Worked
 from node.errors import InvalidBlock, InvalidMessage
 from node.events import ConflictSeen, InputRefused
-from node.gossip import Gossip
+from node.gossip import Gossip, is_spreader
 from node.inputs import (
     Input,
     Other,
@@ -352,7 +352,7 @@ class Node:
         if block.header.height != self.chain.height + 1:
             return
         onward = self.gossip.get_onward(None)
-        if onward:
+        if onward and is_spreader(block.header, self.identity.public):
             effects.append(Spread(onward, frame_block(block.encoded), block.header.digest))
         step = self.chain.adopt(block, self.chain.verify_next(block, self.work))
         effects += step.done

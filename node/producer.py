@@ -70,7 +70,7 @@ class Producer:
 
     def sign(self, message: bytes) -> Signature:
         """This validator's signature."""
-        return self._identity.sign(message)
+        return self._work.sign(self._identity, message)
 
     def take_account(self) -> list[Worked | Emit]:
         """What was computed, and blocks built, since the last call."""

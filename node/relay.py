@@ -100,7 +100,8 @@ class Relay:
             return
         ids = tuple(self._waiting)
         encoded = make_bundle(
-            self._identity, self._chain_id, self._sequence, list(self._waiting.values())
+            self._identity, self._chain_id, self._sequence, list(self._waiting.values()),
+            self._work,
         )
         self._sequence += 1
         self._waiting = {}

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, TypeVar, TypeVarTuple
 
-from node.crypto import is_signature_valid, open_box
+from node.crypto import Identity, is_signature_valid, open_box
+from node.types import Signature
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -38,6 +39,10 @@ class Work:
     def check_signature(self, key: bytes, message: bytes, signature: bytes) -> bool:
         """Whether the Ed25519 signature holds."""
         return is_signature_valid(key, message, signature)
+
+    def sign(self, identity: Identity, message: bytes) -> Signature:
+        """The signature of ``message``, which other nodes will soon check."""
+        return identity.sign(message)
 
     def open_box(self, box: bytes, nonce: bytes, sender: bytes, secret: bytes) -> bytes | None:
         """What the NaCl box holds, or None."""

@@ -9,11 +9,13 @@ from typing import Final, TypeVar, TypeVarTuple
 
 from node.block import decode_block
 from node.chain import decode_each, plan_step, verify_content
-from node.crypto import is_signature_valid, open_box
+from node.crypto import Identity, is_signature_valid, open_box
 from node.errors import NodeError
 from node.execution import execute_bundles
 from node.transaction import decode_transaction
+from node.types import Signature
 from node.work import Work
+from sim.precheck import Precheck
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -54,12 +56,14 @@ class _Failed:
 class SharedWork(Work):
     """A ``Work`` that remembers by content, bounded, for all nodes of one process.
 
-    ``computed`` counts the calls that were not answered from memory.
+    ``computed`` counts the calls that were not answered from memory. A ``precheck`` checks in
+    its own process what peers sign here, ahead of need.
     """
 
-    __slots__ = ("_boxes", "_memos", "_signatures", "computed")
+    __slots__ = ("_boxes", "_memos", "_signatures", "computed", "precheck")
 
     def __init__(self) -> None:
+        self.precheck: Precheck | None = None
         # A result that holds a block or a snapshot is worth a megabyte, and a height is planned
         # once for each set of seals that goes round.
         self._memos: dict[object, _Memo] = {
@@ -101,11 +105,24 @@ class SharedWork(Work):
         known = memo.young.get(signature) or memo.old.get(signature)
         if known == (key, message):
             return True
+        if self.precheck is not None:
+            for checked_key, checked, by in self.precheck.take():
+                self.computed += 1
+                memo.put(by, (checked_key, checked))
+            if memo.young.get(signature) == (key, message):
+                return True
         if not is_signature_valid(key, message, signature):
             return False
         self.computed += 1
         memo.put(signature, (key, message))
         return True
+
+    def sign(self, identity: Identity, message: bytes) -> Signature:
+        """As ``Work.sign``."""
+        signature = identity.sign(message)
+        if self.precheck is not None:
+            self.precheck.ask(identity.public, message, signature)
+        return signature
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

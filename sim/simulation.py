@@ -23,6 +23,7 @@ from sim.identities import derive_identities, derive_identity, make_genesis
 from sim.journal import Journal
 from sim.kernel import EPOCH_NS, Kernel
 from sim.people import People
+from sim.precheck import Precheck
 from sim.progress import Progress
 from sim.public import make_people
 from sim.result import RunResult
@@ -124,7 +125,7 @@ class Simulation:
         except InvariantBroken as error:
             self.broken = error
         finally:
-            self.people.close()
+            self._close()
             gc.enable()
             gc.unfreeze()
         self.broken = self.broken or self.city.broken
@@ -140,7 +141,16 @@ class Simulation:
             main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
         )
 
+    def _close(self) -> None:
+        self.people.close()
+        work = self.city.work
+        if isinstance(work, SharedWork) and work.precheck is not None:
+            work.precheck.close()
+
     def _start(self) -> None:
+        work = self.city.work
+        if self.workers and isinstance(work, SharedWork):
+            work.precheck = Precheck()
         late = set(self.late)
         for spec in self.city.topology.peers:
             if spec.index not in late:

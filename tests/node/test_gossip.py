@@ -1,6 +1,7 @@
 """Who is linked, and who is given a block."""
 
-from node.gossip import Gossip
+from node.block import make_header
+from node.gossip import Gossip, is_spreader
 from node.inputs import PeerJoined, Role
 from tests.node.nodenet import NodeNet
 from tests.node.samples import make_identity
@@ -61,3 +62,12 @@ def test_a_block_reaches_an_observer_through_one_relay_if_the_other_is_deaf():
     observers = [net.nodes[index] for index in net.observers]
     net.run_until(lambda: all(node.chain.height >= 3 for node in observers))
     net.assert_one_chain()
+
+
+def test_the_proposer_and_the_f_after_it_hand_a_block_on():
+    keys = tuple(bytes([number]) * 32 for number in range(7))
+    header = make_header(
+        b"c" * 8, 1, bytes(32), 1, keys[5], bytes(32), bytes(32), bytes(32), keys, None
+    )
+    assert [key[0] for key in keys if is_spreader(header, key)] == [0, 5, 6]
+    assert not is_spreader(header, b"stranger".ljust(32))
