@@ -6,7 +6,7 @@ length, which makes an idle observer cost two words a block less than a list of 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from node.block import Block, Header, make_genesis_block
 from node.bundle import Bundle, decode_bundle
@@ -27,22 +27,31 @@ from node.validation import (
 )
 from node.work import Work
 
+Item = TypeVar("Item")
+
+
+class Column(Protocol[Item]):
+    """One thing for each height from 0 on: a list, or what a host reads back from its disk."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, height: int, /) -> Item: ...
+    def append(self, item: Item, /) -> None: ...
+
 
 class Trunk:
     """Headers and encodings of consecutive final blocks, from genesis on."""
 
     __slots__ = ("encodings", "headers")
 
-    def __init__(self, genesis_block: Block) -> None:
-        self.headers: list[Header] = [genesis_block.header]
-        self.encodings: list[bytes] = [genesis_block.encoded]
+    def __init__(self, headers: Column[Header], encodings: Column[bytes]) -> None:
+        self.headers = headers
+        self.encodings = encodings
 
     def branch(self, length: int) -> "Trunk":
         """A copy of the first ``length`` blocks, to grow another way."""
-        copy = Trunk.__new__(Trunk)
-        copy.headers = self.headers[:length]
-        copy.encodings = self.encodings[:length]
-        return copy
+        heights = range(length)
+        return Trunk([self.headers[height] for height in heights],
+                     [self.encodings[height] for height in heights])
 
 
 class Step(NamedTuple):
@@ -68,7 +77,8 @@ class Chain:
 
     def __init__(self, genesis: Genesis, trunk: Trunk | None = None) -> None:
         if trunk is None:
-            trunk = Trunk(make_genesis_block(genesis, EMPTY_STATE.root))
+            first = make_genesis_block(genesis, EMPTY_STATE.root)
+            trunk = Trunk([first.header], [first.encoded])
         self.genesis = genesis
         self.trunk = trunk
         self.head: Header = trunk.headers[0]
@@ -77,6 +87,22 @@ class Chain:
         self.authorities: Authorities = make_authorities(genesis)
         self.output: BlockOutput | None = None
         self._ready: tuple[Digest, BlockOutput] | None = None
+
+    @classmethod
+    def resume(
+        cls, genesis: Genesis, trunk: Trunk, state: State, authorities: Authorities
+    ) -> "Chain":
+        """The chain up to the trunk's last block, with what follows from it: no replay.
+
+        ``output`` is None until the next block.
+        """
+        chain = cls(genesis, trunk)
+        chain.head = trunk.headers[len(trunk.headers) - 1]
+        assert chain.head.chain_id == chain.chain_id
+        assert chain.head.state_root == state.root
+        chain.state = state
+        chain.authorities = authorities
+        return chain
 
     @property
     def height(self) -> int:

@@ -63,6 +63,9 @@ class _Node:
         self.digest: Digest = sha256(_NODE + digests).digest()
 
 
+_Place: TypeAlias = _Node | _Bucket | None
+
+
 class State:
     """One snapshot. Equal roots mean equal records; two snapshots share what they can."""
 
@@ -117,6 +120,27 @@ class State:
             elif place is not None:
                 yield from _list_records(place, prefix)
 
+    def list_changes(self, before: "State") -> Iterator[tuple[int, tuple[bytes, ...]]]:
+        """(number of the bucket, its records now) for each that is not as in ``before``.
+
+        Numbers ascend from 0 to 65,535. What the two share is not looked at.
+        """
+        other = before._tree  # noqa: SLF001  # ours, too
+        pending: list[tuple[_Place, _Place, int, int]] = [(self._tree, other, 0, 0)]
+        while pending:
+            now, old, level, number = pending.pop()
+            if now is old or (now and old and now.digest == old.digest):
+                continue
+            if level == _DEPTH:
+                assert not isinstance(now, _Node)
+                yield number, now.records if now else ()
+                continue
+            mine, others = _list_children(now), _list_children(old)
+            pending.extend(
+                (mine[nibble], others[nibble], level + 1, number << 4 | nibble)
+                for nibble in reversed(range(_WIDTH))
+            )
+
     def prove(self, key: bytes) -> bytes:
         """What ``verify_record`` needs to check the record under ``key``, or that none is.
 
@@ -145,6 +169,36 @@ class State:
 
 
 EMPTY_STATE: Final = State(None)
+
+
+def build_state(buckets: Iterable[tuple[int, tuple[bytes, ...]]]) -> State:
+    """The state of which these are the buckets that hold records: ``list_changes``' inverse.
+
+    Its root tells whether that is so: a record in a wrong place gives another root.
+    """
+    level: dict[int, _Node | _Bucket] = {}
+    for number, records in buckets:
+        assert records, "an empty bucket does not stand in the tree"
+        leaves = b"".join([sha256(_RECORD + record).digest() for record in records])
+        level[number] = _Bucket(leaves, records)
+    for _ in range(_DEPTH):
+        parents: dict[int, list[_Place]] = {}
+        for number, child in level.items():
+            parents.setdefault(number >> 4, [None] * _WIDTH)[number & 15] = child
+        level = {
+            number: _Node(children, b"".join([
+                EMPTY_ROOT if child is None else child.digest for child in children
+            ]))
+            for number, children in parents.items()
+        }
+    tree = level.get(0)
+    assert not isinstance(tree, _Bucket)
+    return State(tree)
+
+
+def _list_children(place: "_Place") -> "list[_Place]":
+    assert not isinstance(place, _Bucket)
+    return [None] * _WIDTH if place is None else place.children
 
 
 def _compute_path(key: bytes) -> tuple[int, int, int, int]:
