@@ -217,6 +217,18 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
     return 0
 
 
+@cli.command(
+    "node", add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def run_node(words: tuple[str, ...]) -> int:
+    """Run one node of a real network, make one, or join a city and recount its election."""
+    from node.host.command import main as run_words
+
+    return run_words(words)
+
+
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     """``name=value`` each, a later one wins; ConfigurationError without name or ``=``."""
     from sim.errors import ConfigurationError

@@ -1,0 +1,268 @@
+"""``veche node``: run one node, make one, check what it stored, or join a city to recount."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from node.errors import InvalidBlock, InvalidParams
+from node.host.clock import Clock
+from node.host.errors import HostError, KeyFileError, SettingsError
+from node.host.genesis import decode_key
+from node.host.joining import find_genesis, join
+from node.host.keystore import create_key
+from node.host.process import run_node
+from node.host.recount import Recount
+from node.host.settings import (
+    PeerAddress,
+    Settings,
+    load_genesis,
+    load_settings,
+    parse_address,
+    save_genesis,
+    save_settings,
+)
+from node.host.store import Store
+from node.inputs import Role
+from node.params import Genesis, Params
+
+PASSED = 0
+BAD_CONFIGURATION = 104
+INVARIANT_BROKEN = 110
+NOTHING_TO_JUDGE = 111
+CANNOT_GO_ON = 112
+ENGINE = "qbft"
+
+
+def main(words: Sequence[str]) -> int:
+    """The exit code for ``veche node WORDS``; a failure is told in one line."""
+    try:
+        code = node.main(list(words), prog_name="veche node", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"veche node: {' '.join(error.format_message().split())}", err=True)
+        return BAD_CONFIGURATION
+    except (SettingsError, KeyFileError, InvalidParams) as error:
+        click.echo(f"veche node: {error}", err=True)
+        return BAD_CONFIGURATION
+    except (HostError, InvalidBlock) as error:
+        click.echo(f"veche node: {error}", err=True)
+        return CANNOT_GO_ON
+    return code if isinstance(code, int) else PASSED
+
+
+@click.group(invoke_without_command=True, epilog="Example: veche node --config node.toml")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="The node's settings; `veche node init` writes them.")
+@click.option("--verify", is_flag=True,
+              help="Do not run: replay what is stored from genesis, and compare.")
+@click.option("--join", "place", metavar="HOST:PORT",
+              help="Sync from a node as an observer, recount the election, and stop.")
+@click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE",
+              help="With --join: the chain's genesis file. Default: ask the node.")
+@click.option("--chain-id", metavar="HEX",
+              help="With --join: the chain that it must be, 16 hex digits.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="With --join: keep the chain here. Default: forget it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+@click.option("--quiet", is_flag=True, help="Say nothing but results.")
+@click.pass_context
+def node(
+    context: click.Context, config: Path | None, verify: bool, place: str | None,  # noqa: FBT001
+    genesis: Path | None, chain_id: str | None, data: Path | None,
+    as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
+) -> int:
+    """Run one node of a real network: a validator, relay or observer.
+
+    Exit codes: 0 stopped by a signal, or all is well; 104 bad configuration; 110 what was
+    published is not what was counted; 111 nothing is published yet; 112 the node cannot go on.
+    """
+    if context.invoked_subcommand is not None:
+        return PASSED
+    screen = Screen(as_json=as_json, quiet=quiet)
+    if place is not None:
+        if config is not None or verify:
+            raise click.UsageError("--join goes with neither --config nor --verify")
+        return join_city(screen, place, genesis, chain_id, data)
+    if config is None:
+        raise click.UsageError("give --config FILE, --join HOST:PORT, or init")
+    settings = load_settings(config)
+    if verify:
+        return verify_store(screen, settings)
+    run_node(settings, screen.say)
+    return PASSED
+
+
+class Screen:
+    """Results on standard output; what is under way on standard error."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._json = as_json
+        self._quiet = quiet or as_json
+
+    def say(self, line: str) -> None:
+        """Something that goes on."""
+        if not self._quiet:
+            click.echo(line, err=True)
+
+    def show(self, lines: Sequence[str], content: dict[str, object]) -> None:
+        """A result, for a person or for a program."""
+        click.echo(json.dumps(content, indent=2) if self._json else "\n".join(lines))
+
+
+def verify_store(screen: Screen, settings: Settings) -> int:
+    """Replay the stored chain with every check. Raises StoreDamaged with what is wrong."""
+    genesis = load_genesis(settings.genesis)
+    store = Store.open(settings.data, genesis)
+    try:
+        verified = store.verify()
+    finally:
+        store.close()
+    screen.show(
+        [f"height {verified.height:,}, {verified.transactions:,} transactions: replayed from "
+         f"genesis, all as it is stored", f"state root {verified.state_root.hex()}"],
+        {"height": verified.height, "transactions": verified.transactions,
+         "state_root": verified.state_root.hex(), "snapshot_height": verified.snapshot_height},
+    )
+    return PASSED
+
+
+def join_city(
+    screen: Screen, place: str, file: Path | None, chain_id: str | None, data: Path | None
+) -> int:
+    """Sync, recount, and say whether what was published agrees."""
+    address = parse_address("--join", place)
+    genesis = find_genesis(address, file, chain_id)
+    chain = genesis.compute_chain_id().hex()
+    if file is None and chain_id is None:
+        screen.say(f"chain {chain}, as {address} tells it: compare it with one you trust")
+    recounts = join(address, genesis, data, screen.say)
+    lines = [line for item in recounts for line in describe(item)]
+    screen.show(
+        lines or ["no election in this chain"],
+        {"chain_id": chain, "votings": [build_json(item) for item in recounts]},
+    )
+    if any(item.differences for item in recounts):
+        return INVARIANT_BROKEN
+    return PASSED if any(item.agrees for item in recounts) else NOTHING_TO_JUDGE
+
+
+def describe(item: Recount) -> list[str]:
+    """What a citizen reads about one voting."""
+    count = item.count
+    superseded = sum(ballot.is_superseded for ballot in count.ballots.values())
+    head = f"voting {count.voting}: {len(count.ballots):,} ballots, {superseded:,} superseded"
+    if not item.tallies:
+        lines = [f"{head}; sealed, for the key is not restored"]
+    else:
+        sums = [sum(column) for column in zip(*item.tallies, strict=True)]
+        choices = ", ".join(f"{n}: {votes:,}" for n, votes in enumerate(sums[1:], 1))
+        lines = [f"{head}, {sums[0]:,} spoiled", f"  counted here, by choice: {choices}"]
+    if item.differences:
+        lines.append("  the published result does NOT agree:")
+        lines += [f"    {difference}" for difference in item.differences]
+    elif item.published is None:
+        lines.append("  no result is published yet")
+    else:
+        lines.append("  the published result agrees, in every district")
+    return lines
+
+
+def build_json(item: Recount) -> dict[str, object]:
+    """The same for a program."""
+    return {
+        "voting": item.count.voting, "stored": len(item.count.ballots),
+        "tallies": item.tallies, "is_published": item.published is not None,
+        "agrees": item.agrees, "differences": item.differences,
+    }
+
+
+@node.command(epilog="Example: veche node init relay-1 --role relay --genesis genesis.json")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE",
+              help="The chain's genesis file, copied to FOLDER. May be put there later.")
+@click.option("--listen", default="", metavar="HOST:PORT",
+              help="Where peers reach this node; a port alone is on loopback.")
+@click.option("--http", default="", metavar="HOST:PORT", help="Where people and tools read.")
+@click.option("--peer", "peers", multiple=True, metavar="HOST:PORT,KEY,ROLE",
+              help="A node to dial: its public key and its role. Repeatable.")
+def init(
+    folder: Path, role: str, genesis: Path | None, listen: str, http: str,
+    peers: tuple[str, ...],
+) -> int:
+    """Make a node in FOLDER: a key, mode 0600, and node.toml. Prints its public key."""
+    folder = folder.absolute()
+    settings = Settings(
+        role=Role(role), genesis=folder / "genesis.json", key=folder / "node.key",
+        data=folder / "data", listen=parse_address("--listen", listen) if listen else None,
+        http=parse_address("--http", http) if http else None,
+        peers=tuple(parse_peer(text) for text in peers),
+    )
+    if genesis is not None:
+        load_genesis(genesis)
+    config = folder / "node.toml"
+    if config.exists():
+        raise SettingsError("FOLDER", str(folder), "there is a node.toml: choose another")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    identity = create_key(settings.key)
+    if genesis is not None:
+        shutil.copyfile(genesis, settings.genesis)
+    save_settings(settings, config)
+    click.echo(identity.public.hex())
+    return PASSED
+
+
+def parse_peer(text: str) -> PeerAddress:
+    """``host:port,key,role``; raises SettingsError."""
+    match text.split(","):
+        case [place, key, role] if role in [item.value for item in Role]:
+            address = parse_address("--peer", place)
+            identity = decode_key("--peer", key)
+            return PeerAddress(address.host, address.port, identity, Role(role))
+    raise SettingsError("--peer", text, "write host:port,key,role")
+
+
+@node.command(epilog="Example: veche node found genesis.json --validator 8a.. --registrar 3f..")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--validator", "validators", multiple=True, required=True, metavar="KEY",
+              help="A validator's public key. Repeatable.")
+@click.option("--relay", "relays", multiple=True, metavar="KEY",
+              help="A relay's public key. Repeatable.")
+@click.option("--registrar", required=True, metavar="KEY",
+              help="The public key of the office that runs elections and fairs.")
+@click.option("--time-ns", type=int, metavar="N",
+              help="The time of block 0, ns since 1970. Default: now.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=NUMBER",
+              help="A rule of the chain: block_interval_ns=1000000000. Repeatable.")
+def found(
+    file: Path, validators: tuple[str, ...], relays: tuple[str, ...], registrar: str,
+    time_ns: int | None, changes: tuple[str, ...],
+) -> int:
+    """Write FILE, the genesis of a new chain, for all its nodes. Prints the chain's id."""
+    genesis = Genesis(
+        params=Params(engine=ENGINE, **parse_changes(changes)),
+        validators=tuple(sorted(decode_key("--validator", key) for key in validators)),
+        relays=tuple(decode_key("--relay", key) for key in relays),
+        registrar=decode_key("--registrar", registrar),
+        time_ns=Clock().read().realtime_ns if time_ns is None else time_ns,
+    )
+    if file.exists():
+        raise SettingsError("FILE", str(file), "it exists: a genesis is never replaced")
+    save_genesis(genesis, file)
+    click.echo(genesis.compute_chain_id().hex())
+    return PASSED
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, int]:
+    """``name=number`` each; raises SettingsError for a rule that there is not."""
+    names = {field.name for field in fields(Params)} - {"engine"}
+    changes = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in names or not number.isdigit():
+            raise SettingsError("--set", text, f"write name=number; names: {sorted(names)}")
+        changes[name] = int(number)
+    return changes

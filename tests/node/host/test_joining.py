@@ -1,0 +1,103 @@
+import pytest
+import trio
+
+from node.block import decode_block
+from node.host.command import describe, main
+from node.host.errors import HandshakeFailed, SettingsError
+from node.host.genesis import save_genesis
+from node.host.joining import find_genesis, join
+from node.host.process import open_parts
+from node.host.settings import Address, Settings
+from node.host.store import Store
+from node.inputs import Role
+from node.work import Work
+from tests.node.host.elections import make_election_chain
+from tests.node.samples import make_identity
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return make_election_chain()
+
+
+@pytest.fixture
+def settings(chain, tmp_path):
+    """Of an observer whose folder holds the chain."""
+    folder = tmp_path / "served"
+    store = Store.open(folder, chain.genesis)
+    stored = store.load().chain
+    for height in range(1, chain.height + 1):
+        encoded = chain.get_encoded(height)
+        block = decode_block(encoded, chain.genesis.params)
+        stored.take(stored.plan_step(encoded, block, Work()))
+        store.write([("block", encoded)], stored)
+    store.close()
+    return Settings(
+        role=Role.OBSERVER, genesis=folder, key=folder, data=folder,
+        listen=Address("127.0.0.1", 0),
+    )
+
+
+async def serve(settings, genesis, task):
+    """``task(address)`` in a thread, while a node with those settings runs here."""
+    observer = make_identity("observer")
+    with trio.fail_after(60), open_parts(settings, genesis, observer, []) as parts:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(parts.host.run)
+            given = await trio.to_thread.run_sync(task, Address(*parts.links.bound_address))
+            nursery.cancel_scope.cancel()
+    return given
+
+
+@pytest.mark.slow
+async def test_a_citizen_joins_recounts_and_finds_that_the_result_agrees(chain, settings):
+    said = []
+
+    def task(place):
+        genesis = find_genesis(place, None, chain.chain_id.hex())
+        return join(place, genesis, None, said.append)
+
+    (recounted,) = await serve(settings, chain.genesis, task)
+    assert recounted.agrees
+    assert any(f"height {chain.height:,}" in line for line in said)
+    lines = describe(recounted)
+    assert lines[0].startswith("voting 1: ")
+    assert lines[-1] == "  the published result agrees, in every district"
+
+
+@pytest.mark.slow
+async def test_the_command_says_it_too_and_keeps_the_chain_if_asked(
+    chain, settings, tmp_path, capsys
+):
+    file, data = tmp_path / "genesis.json", tmp_path / "kept"
+    save_genesis(chain.genesis, file)
+
+    def task(place):
+        return [
+            main(["--join", str(place), "--genesis", str(file), "--data", str(data), *more])
+            for more in ([], ["--json"], ["--chain-id", "0" * 16])
+        ]
+
+    assert await serve(settings, chain.genesis, task) == [0, 0, 104]
+    captured = capsys.readouterr()
+    assert "the published result agrees" in captured.out
+    assert '"agrees": true' in captured.out
+    assert "serves chain" in captured.err
+    store = Store.open(data, chain.genesis)
+    assert store.load().chain.height == chain.height
+    store.close()
+
+
+async def test_whoever_asks_a_node_of_another_chain_is_told_so(chain, settings):
+    def task(place):
+        with pytest.raises(SettingsError, match=chain.chain_id.hex()):
+            find_genesis(place, None, "0" * 16)
+        with pytest.raises(SettingsError, match="16 hex digits"):
+            find_genesis(place, None, "abc")
+
+    await serve(settings, chain.genesis, task)
+
+
+def test_where_nobody_answers_the_reason_is_said():
+    with pytest.raises(HandshakeFailed, match=r"127\.0\.0\.1:1"):
+        find_genesis(Address("127.0.0.1", 1), None, None)
