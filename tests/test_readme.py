@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
+from click.testing import CliRunner
 
 import veche
 from sim.scenario import Scenario, load_scenario
@@ -108,6 +108,6 @@ def test_the_first_command_runs_with_few_users(tmp_path, capsys):
 
 
 def test_every_verb_has_help_with_an_example():
-    for name, command in veche.cli.commands.items():
-        assert isinstance(command, click.Command)
-        assert f"Example: veche {name}" in (command.epilog or "")
+    for name in veche.cli.commands:
+        shown = CliRunner().invoke(veche.cli, [name, "--help"])
+        assert f"Example: veche {name}" in shown.output
