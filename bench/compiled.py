@@ -52,6 +52,19 @@ setup(
 """
 
 
+FAULTS = tuple(
+    word
+    for fault in (
+        "crash validators=1 at=08:05 for=5m", "pause validators=2 at=08:15 for=3m",
+        "crash validators=1 at=08:20 for=5m disk=lost",
+        "loss validators=all ratio=0.2 at=08:30",
+        "partition region=south at=08:35 for=2m",
+    )
+    for word in ("--fault", fault)
+)
+"""What the small run of the check meets: later rounds, locks, sync from nothing."""
+
+
 class CompilationFailed(Exception):
     """The hot path could not be compiled here; the sources still run."""
 
@@ -187,27 +200,35 @@ def compile_checked(say: Callable[[str], object]) -> None:
         return
     say(f"compiling {len(list_modules())} modules")
     compile_modules()
-    compiled, pure = (read_digest({PURE: pure}) for pure in ("", "1"))
+    try:
+        pure, compiled = (read_digest({PURE: pure}) for pure in ("1", ""))
+    except CompilationFailed:
+        shutil.rmtree(build)
+        raise
     if compiled != pure:
         shutil.rmtree(build)
         raise CompilationFailed(
-            f"the build's digest is {compiled}, that of the sources {pure}",
+            f"the build's digest is {compiled or 'none'}, that of the sources {pure or 'none'}",
             "the build is removed; run the sources as they are",
         )
     say(f"compiled; a small run has the same digest with and without, {pure[:16]}")
 
 
 def read_digest(environment: Mapping[str, str]) -> str:
-    """The digest of a small run in a process of its own."""
+    """The digest of a small run with failing rounds and restarts, in a process of its own."""
     with TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, str(ROOT / "veche.py"), "run", "smoke", "--users", "300",
-             "--json", "--out", str(Path(folder) / "run")],
+             *FAULTS, "--json", "--out", str(Path(folder) / "run")],
             env={**os.environ, **environment}, capture_output=True, text=True, check=False,
         )
     try:
         digest = json.loads(done.stdout)["digest"]
-    except ValueError:
-        return f"exit code {done.returncode}: {done.stderr.strip()[-300:]}"
+    except ValueError as error:
+        raise CompilationFailed(
+            f"the small run of the check ends with exit code {done.returncode}: "
+            + " ".join(done.stderr.split()[-30:]),
+            "the build is not used; run the sources as they are",
+        ) from error
     assert isinstance(digest, str)
     return digest

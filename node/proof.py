@@ -156,7 +156,9 @@ def encode_record_proof(proof: RecordProof) -> bytes:
 def decode_record_proof(encoded: bytes) -> RecordProof:
     """Raises InvalidProof("encoding: ...") for anything that is not one."""
     match _decode(encoded):
-        case [sealed, bytes(key), (bytes() | None) as value, bytes(path)]:
+        case [sealed, bytes(key), value, bytes(path)] if (
+            value is None or isinstance(value, bytes)
+        ):
             return RecordProof(sealed=_take_sealed(sealed), key=key, value=value, path=path)
     raise InvalidProof("encoding: not a record proof")
 

@@ -37,8 +37,8 @@ class Mark:
 def decode_mark(encoded: bytes, epoch_blocks: int) -> Mark:
     """Raises InvalidEncoding for anything that is not a mark."""
     match decode(encoded, len(encoded)):
-        case [int(height), bytes(digest), [_, *_] as validators, list(ballots)] if (
-            type(height) is int and height >= 1 and len(digest) == DIGEST_BYTES
+        case [int(height), bytes(digest), list(validators), list(ballots)] if (
+            validators and type(height) is int and height >= 1 and len(digest) == DIGEST_BYTES
         ):
             tally = ValidatorTally(
                 tuple(_decode_key(key, encoded) for key in validators),

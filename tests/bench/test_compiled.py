@@ -1,5 +1,6 @@
 """The build of the hot path: what it belongs to, and that it is found before the sources."""
 
+import ast
 import subprocess
 import sys
 
@@ -33,6 +34,14 @@ def test_all_modules_to_compile_are_there():
     assert len(modules) > 80
     assert all((ROOT / path).is_file() for path in modules)
     assert not any("host" in path for path in modules)
+
+
+def test_no_pattern_names_what_an_inner_pattern_matched():
+    """mypyc leaves ``case [(bytes() | None) as name]`` unbound: write a guard."""
+    for path in list_modules():
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            is_named = isinstance(node, ast.MatchAs) and node.pattern is not None
+            assert not is_named, f"{path}:{node.lineno}"
 
 
 def test_a_process_that_runs_sources_goes_on_with_them():

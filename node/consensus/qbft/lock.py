@@ -85,10 +85,14 @@ class Lock:
 def decode_lock(record: bytes, decode_payload: Decoder, params: Params) -> Lock:
     """The promises in a record that this node wrote; raises NodeError if it is damaged."""
     match decode(record, len(record)):
-        case [int(height), int(round_number), (None | bytes()) as voted, None]:
+        case [int(height), int(round_number), voted, None] if (
+            voted is None or isinstance(voted, bytes)
+        ):
             return Lock(height, round_number, voted)
-        case [int(height), int(round_number), (None | bytes()) as voted,
-              [int(prepared_round), bytes(block), list(payloads)]]:
+        case [int(height), int(round_number), voted,
+              [int(prepared_round), bytes(block), list(payloads)]] if (
+            voted is None or isinstance(voted, bytes)
+        ):
             prepares = []
             for payload in payloads:
                 assert isinstance(payload, bytes)

@@ -215,8 +215,9 @@ def _read_ballot(fields: list[Value], chain_id: bytes) -> Prepare | Commit:
 def _read_round_change(fields: list[Value], chain_id: bytes, params: Params) -> RoundChange:
     match fields:
         case [_, int(height), int(round_number), int(author), prepared_round, prepared_digest,
-              bytes(signature), (None | bytes()) as block, list(prepares)] if (
-            len(signature) == SIGNATURE_BYTES and len(prepares) <= VALIDATORS_MAX
+              bytes(signature), block, list(prepares)] if (
+            (block is None or isinstance(block, bytes))
+            and len(signature) == SIGNATURE_BYTES and len(prepares) <= VALIDATORS_MAX
             and (prepared_round is None or _is_number(prepared_round, params.rounds_max + 1))
             and (prepared_digest is None or type(prepared_digest) is bytes)
         ):
