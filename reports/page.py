@@ -22,6 +22,7 @@ from reports.tables import (
 )
 from reports.wording import (
     VERDICT_WORDS,
+    describe_host,
     describe_verdict,
     format_clock,
     format_seconds,
@@ -75,8 +76,9 @@ def _header(result: RunResult) -> str:
             '<p class="partial">Partial run: it was stopped before its end. Every figure below '
             "covers only what had happened by then, and nothing here is a verdict.</p>"
         )
+    host = html.escape(result.host)
     return (
-        f'<header><p class="brand">Veche <span>run report</span></p>'
+        f'<header><p class="brand">Veche <span>run report, {host}</span></p>'
         f"<h1>{html.escape(result.scenario)}</h1>{question}"
         f'<div class="verdict {result.verdict.value}"><b>{VERDICT_SIGNS[result.verdict]}</b>'
         f"<div><strong>{VERDICT_WORDS[result.verdict]}</strong>"
@@ -129,7 +131,8 @@ def _theory(result: RunResult) -> str:
 def _provenance(result: RunResult) -> str:
     versions = ", ".join(f"{name} {text}" for name, text in sorted(result.versions.items()))
     facts = (
-        ("Scenario", result.scenario), ("Seed", str(result.seed)), ("Commit", result.commit),
+        ("Scenario", result.scenario), ("Host", describe_host(result)),
+        ("Seed", str(result.seed)), ("Commit", result.commit),
         ("Configuration", result.config_hash),
         ("Cost table", f"{result.costs} {result.costs_hash}".rstrip()),
         ("Journal digest", result.digest), ("Versions", versions),

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 from reports.wording import (
     SIGNS,
     VERDICT_WORDS,
+    describe_host,
     describe_measured,
     describe_verdict,
     format_metric,
@@ -22,7 +23,8 @@ def build_summary(result: RunResult) -> str:
     """Markdown for a pull request: verdict, thresholds, a few figures, how to run it again."""
     lines = [
         f"### {result.scenario}: {VERDICT_WORDS[result.verdict]}", "",
-        describe_verdict(result), "", "| | rule | measured |", "|---|---|---:|",
+        describe_verdict(result), "", f"Host: {describe_host(result)}.", "",
+        "| | rule | measured |", "|---|---|---:|",
     ]
     for outcome in result.thresholds:
         measured = describe_measured(result, outcome)

@@ -15,6 +15,7 @@ from rich.text import Text
 from reports.wording import (
     SIGNS,
     VERDICT_WORDS,
+    describe_host,
     describe_measured,
     describe_verdict,
     format_bytes,
@@ -178,7 +179,8 @@ def print_verdict(console: Console, result: RunResult, *, saved: bool = False) -
     if result.verdict is Verdict.STOPPED:
         console.print(Text("  A partial result: nothing below is a verdict.", style="yellow"))
     whose = "the run's exit code was" if saved else "exit code"
-    console.print(Text(f"  {whose} {int(result.exit_code)}", style="dim"))
+    host = describe_host(result)
+    _hang(console, Text("  "), f"{whose} {int(result.exit_code)}; {host}", style="dim")
 
 
 def print_result(console: Console, result: RunResult, *, saved: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Numbers and verdicts as people read them; the same words on the page and in the terminal."""
 
 from sim.registry import get_metric
-from sim.result import RunResult, Verdict
+from sim.result import SIMULATED, RunResult, Verdict
 from sim.thresholds import Threshold, ThresholdOutcome
 
 VERDICT_WORDS: dict[Verdict, str] = {
@@ -111,6 +111,13 @@ def describe_verdict(result: RunResult) -> str:
     if not result.thresholds:
         return "The scenario sets no thresholds; every invariant held."
     return f"All {plural(len(result.thresholds), 'threshold')} hold, every invariant held."
+
+
+def describe_host(result: RunResult) -> str:
+    """What ran the peers, for whoever must not take one for the other."""
+    if result.host == SIMULATED:
+        return "simulated: virtual peers in virtual time"
+    return f"{result.host}: real processes on one machine, over TCP, by the wall clock"
 
 
 def plural(count: int, noun: str) -> str:

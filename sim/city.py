@@ -5,9 +5,7 @@ of the topology that are both up; both ends are told one latency after the other
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from node.chain import Chain
 from node.crypto import Identity
@@ -32,15 +30,14 @@ from sim.costs import CostTable, Prices, price
 from sim.errors import InvariantBroken
 from sim.journal import Journal
 from sim.kernel import EPOCH_NS, Kernel
+from sim.last_miles import LastMiles
 from sim.links import Links
 from sim.network import Network
 from sim.peer import Peer
 from sim.rules import RuleSet
 from sim.shared import SharedWork
 from sim.streams import Streams
-from sim.topology import HOME, MOBILE, HardwareProfile, Topology
-
-MILES: Final = 1 << 16
+from sim.topology import HardwareProfile, Topology
 
 
 class Listener(Protocol):
@@ -78,6 +75,7 @@ class City:
         self.links = links
         self.rules = RuleSet(links.chances)
         self.network = Network(kernel, topology, links, self.rules, journal)
+        self.traffic = self.network.traffic
         self._prices: dict[tuple[str, float], Prices] = {}
         drawn = draw_clocks(len(topology.peers), clocks, streams)
         self.peers = [
@@ -100,13 +98,7 @@ class City:
         self._chains: dict[int, Chain] = {}
         self._linked: set[tuple[int, int]] = set()
         self.up = 0
-        generator = streams("last mile")
-        mobile = generator.random(MILES) < 0.5
-        spread = generator.exponential(1.0, MILES)
-        self._miles = np.where(
-            mobile, MOBILE.access_ns + spread * MOBILE.jitter_ns,
-            HOME.access_ns + spread * HOME.jitter_ns,
-        ).astype(np.int64)
+        self._miles = LastMiles(streams)
 
     # Coming and going.
 
@@ -154,6 +146,10 @@ class City:
             return False
         self.start(peer)
         return True
+
+    def fill_disk(self, peer: int) -> bool:
+        """A node ends with the first write that fails: here at once, with its disk kept."""
+        return self.crash(peer, keep_disk=True)
 
     def pause(self, peer: int) -> bool:
         """Let a peer stand still."""
@@ -308,8 +304,7 @@ class City:
 
     def last_mile_ns(self, rows: Nanoseconds) -> Nanoseconds:
         """One way between each user and a relay: half on fibre, half mobile."""
-        miles: Nanoseconds = self._miles[(rows * 40_503) & (MILES - 1)]
-        return miles
+        return self._miles.get_ns(rows)
 
     def read_load(self, relay: int, requests: int, at_ns: int) -> None:
         """So many read requests come to a relay: its processor serves them as one batch."""

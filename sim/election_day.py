@@ -6,8 +6,8 @@ from node.crypto import Identity
 from sim.arrivals import draw_arrivals
 from sim.auditor import audit_election
 from sim.ballots import BallotStore, ChunkSource, FloorCosts, InlineSource
-from sim.city import City
 from sim.electorate import BallotRules, Electorate
+from sim.hosted import HostedCity
 from sim.identities import derive_identity
 from sim.latencies import Sessions, count_transactions, describe_latencies
 from sim.metrics import Metrics
@@ -36,7 +36,7 @@ class ElectionDay:
     subject = "ballot"
 
     def __init__(
-        self, *, city: City, workload: Election, users: int, seed: int, chief: Identity,
+        self, *, city: HostedCity, workload: Election, users: int, seed: int, chief: Identity,
         streams: Streams, midnight_ns: int, workers: int,
     ) -> None:
         self._city = city

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.ballots import FloorCosts
-from sim.city import City
 from sim.crowd import Crowd, Prepare
 from sim.electorate import Rows
+from sim.hosted import HostedCity
 from sim.latencies import Sessions, count_transactions, describe_latencies
 from sim.metrics import Metrics
 from sim.office import Office
@@ -34,8 +34,8 @@ class Visitors:
 
 
 def make_visitors(
-    *, city: City, slots: Slots, crew: Crew, intended_ns: Rows, key: int, reads_per_user: int,
-    prepare: Prepare,
+    *, city: HostedCity, slots: Slots, crew: Crew, intended_ns: Rows, key: int,
+    reads_per_user: int, prepare: Prepare,
 ) -> Visitors:
     """Those whose transactions ``crew`` makes; the rest is as ``Crowd`` takes it."""
     prover = Prover(city)
@@ -56,8 +56,9 @@ class FairsDay:
     """
 
     def __init__(
-        self, *, city: City, visitors: Visitors, office: Office, subject: str, opens_ns: int,
-        closes_ns: int, judge: Judge, upon_height: Callable[[int, int], None] | None = None,
+        self, *, city: HostedCity, visitors: Visitors, office: Office, subject: str,
+        opens_ns: int, closes_ns: int, judge: Judge,
+        upon_height: Callable[[int, int], None] | None = None,
     ) -> None:
         self._city = city
         self.crowd = crowd = visitors.crowd

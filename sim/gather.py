@@ -9,13 +9,13 @@ from node.consensus.quorum import compute_quorum
 from node.events import RoundChanged
 from node.inputs import Role
 from sim.ballots import FloorCosts
-from sim.city import City
 from sim.errors import InvariantBroken
 from sim.faults import PlannedFault
-from sim.kernel import EPOCH_NS
+from sim.hosted import HostedCity
 from sim.metrics import Metrics
 from sim.people import People
 from sim.result import (
+    SIMULATED,
     FaultSpan,
     InvariantOutcome,
     RunResult,
@@ -35,7 +35,7 @@ class Ended:
     """
 
     scenario: Scenario
-    city: City
+    city: HostedCity
     people: People
     start_ns: int
     faults: tuple[PlannedFault, ...]
@@ -46,9 +46,11 @@ class Ended:
     broken: InvariantBroken | None
     workers: int
     cores: int
+    host: str = SIMULATED
 
     def __post_init__(self) -> None:
         assert self.cores > 0
+        assert self.host, "somebody ran the peers"
         assert self.start_ns <= self.city.kernel.now_ns
 
 
@@ -58,7 +60,7 @@ def gather_result(
 ) -> RunResult:
     """Everything that is known at the end."""
     scenario = simulation.scenario
-    metrics = Metrics(start_ns=simulation.start_ns, midnight_ns=EPOCH_NS)
+    metrics = Metrics(start_ns=simulation.start_ns, midnight_ns=simulation.city.midnight_ns)
     findings = simulation.people.conclude(metrics)
     _measure_blocks(simulation, metrics)
     _measure_engine(simulation, metrics, floor, wall_s, main_s, rss_peak_mb)
@@ -87,11 +89,12 @@ def gather_result(
         histograms=metrics.histograms, faults=_list_faults(simulation),
         stages=findings.stages, slowest=findings.slowest, traffic=_list_traffic(simulation),
         theory=findings.theory, invariants=invariants, journal=simulation.city.journal,
+        host=simulation.host,
     )
 
 
 def _describe_end(simulation: Ended, late_ns: int) -> str:
-    at = format_time(simulation.city.kernel.now_ns - EPOCH_NS)
+    at = format_time(simulation.city.kernel.now_ns - simulation.city.midnight_ns)
     if simulation.broken is not None:
         return str(simulation.broken)
     if simulation.stopped:
@@ -174,7 +177,7 @@ def _measure_engine(
 ) -> None:
     city = simulation.city
     kernel = city.kernel
-    traffic, blocks = city.network.traffic, max(1, city.blocks.height)
+    traffic, blocks = city.traffic, max(1, city.blocks.height)
     metrics.put("network.bytes", traffic.bytes)
     metrics.put("network.frames", traffic.frames)
     metrics.put("network.duplicates.count", traffic.duplicates)
@@ -182,7 +185,8 @@ def _measure_engine(
     metrics.put("engine.events", kernel.events)
     metrics.put("engine.events_per_s", kernel.events / wall_s)
     metrics.put("engine.main_s", main_s)
-    metrics.put("engine.events_per_block_and_peer", kernel.events / blocks / len(city.peers))
+    peers = len(city.topology.peers)
+    metrics.put("engine.events_per_block_and_peer", kernel.events / blocks / peers)
     assert wall_s > 0
     virtual_s = (kernel.now_ns - simulation.start_ns) / 1e9
     metrics.put("wall_s", wall_s)
@@ -222,7 +226,7 @@ def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
     count = len(first)
     return {
         "height": np.arange(1, count + 1, dtype=float),
-        "at_s": (first - EPOCH_NS) / 1e9,
+        "at_s": (first - simulation.city.midnight_ns) / 1e9,
         "interval_s": np.diff(first, prepend=first[:1]) / 1e9,
         "round": _find_rounds(simulation.city),
         "transactions": np.array(blocks.transactions, dtype=float)[1:],
@@ -232,14 +236,14 @@ def _tabulate_blocks(simulation: Ended) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _list_sizes(city: City) -> list[int]:
+def _list_sizes(city: HostedCity) -> list[int]:
     """The bytes of each final block; 0 for those that went with their holders' disks."""
     chain = city.find_longest_chain()
     sizes = [len(chain.get_encoded(height)) for height in range(1, chain.height + 1)]
     return sizes + [0] * (city.blocks.height - chain.height)
 
 
-def _find_rounds(city: City) -> NDArray[np.float64]:
+def _find_rounds(city: HostedCity) -> NDArray[np.float64]:
     """In which round each height was decided: the last to which a quorum of validators came.
 
     Who falls behind alone changes rounds too, and delays nobody.
@@ -260,19 +264,20 @@ def _find_rounds(city: City) -> NDArray[np.float64]:
 
 
 def _list_faults(simulation: Ended) -> tuple[FaultSpan, ...]:
+    midnight_ns = simulation.city.midnight_ns
     spans = []
     for plan in simulation.faults:
         end_ns = simulation.city.kernel.now_ns if plan.end_ns is None else plan.end_ns
         spans.append(FaultSpan(
             label=f"{plan.fault.verb}: {len(plan.peers)} peers",
-            start_s=(plan.begin_ns - EPOCH_NS) / 1e9, end_s=(end_ns - EPOCH_NS) / 1e9,
+            start_s=(plan.begin_ns - midnight_ns) / 1e9, end_s=(end_ns - midnight_ns) / 1e9,
         ))
     return tuple(spans)
 
 
 def _list_traffic(simulation: Ended) -> tuple[TrafficRow, ...]:
     topology = simulation.city.topology
-    delivered = simulation.city.network.traffic.compute_delivered()
+    delivered = simulation.city.traffic.compute_delivered()
     by_role: dict[tuple[Role, Role], tuple[int, int]] = {}
     by_region: dict[tuple[int, int], tuple[int, int]] = {}
     for (role, region, to_role, to_region), (frames, size) in delivered.items():

@@ -37,6 +37,15 @@ class Kernel:
     def __len__(self) -> int:
         return len(self._heap)
 
+    @property
+    def next_ns(self) -> int | None:
+        """The instant of the event that comes next, for a host that waits for it."""
+        if not self._heap:
+            return None
+        next_ns = self._heap[0][0]
+        assert next_ns >= self.now_ns
+        return next_ns
+
     def at(
         self, at_ns: int, callback: Callable[[Argument], object], argument: Argument
     ) -> None:

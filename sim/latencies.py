@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from sim.blocks import BlockTable
-from sim.city import City
 from sim.electorate import Mask, Rows
+from sim.hosted import HostedCity
 from sim.metrics import Metrics
 from sim.result import SlowTransaction, Stage, TheoryRow
 from sim.theory import judge_little, judge_low_load_wait
@@ -54,7 +54,7 @@ class Sessions:
 
 
 def describe_latencies(
-    metrics: Metrics, sessions: Sessions, city: City,
+    metrics: Metrics, sessions: Sessions, city: HostedCity,
 ) -> tuple[tuple[Stage, ...], tuple[SlowTransaction, ...], tuple[TheoryRow, ...]]:
     """Fill ``metrics`` and describe stages, slowest transactions and theory."""
     columns = sessions.columns
@@ -115,7 +115,7 @@ def count_transactions(metrics: Metrics, columns: ClientColumns) -> None:
     metrics.put("users.retries.count", int(retries.sum()))
 
 
-def _find_regions(city: City) -> Rows:
+def _find_regions(city: HostedCity) -> Rows:
     topology = city.topology
     assert len(topology.relays) == city.relay_count
     return np.array([topology.peers[relay].region for relay in topology.relays], np.int64)
@@ -141,7 +141,7 @@ def _make_stage(metrics: Metrics, name: str, distribution: str, about: str) -> S
 
 
 def _list_slowest(
-    sessions: Sessions, slots: Rows, heights: Rows, first_ns: Rows, city: City,
+    sessions: Sessions, slots: Rows, heights: Rows, first_ns: Rows, city: HostedCity,
 ) -> tuple[SlowTransaction, ...]:
     columns = sessions.columns
     total = columns.final_ns[slots] - columns.intended_ns[slots]
@@ -169,7 +169,7 @@ def _list_slowest(
 
 
 def _compare_with_theory(
-    metrics: Metrics, sessions: Sessions, slots: Rows, city: City,
+    metrics: Metrics, sessions: Sessions, slots: Rows, city: HostedCity,
 ) -> tuple[TheoryRow, ...]:
     """Little's law over the whole window, and the wait in the quietest tenth of it."""
     columns, subject = sessions.columns, sessions.subject

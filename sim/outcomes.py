@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from node.block import decode_block
 from node.chain import decode_bundles
-from sim.city import City
 from sim.cityface import Item
+from sim.hosted import HostedCity
 
 HEIGHTS_KEPT = 256
 
@@ -26,7 +26,7 @@ class Outcomes:
 
     __slots__ = ("_by_height", "_city", "_relays", "_upon_block")
 
-    def __init__(self, city: City, upon_block: UponBlock | None = None) -> None:
+    def __init__(self, city: HostedCity, upon_block: UponBlock | None = None) -> None:
         self._city = city
         self._upon_block = upon_block
         self._by_height: dict[int, dict[int, list[Item]]] = {}

@@ -11,7 +11,7 @@ from node.proof import (
     make_record_proof,
     verify_record_proof,
 )
-from sim.city import City
+from sim.hosted import HostedCity
 from sim.result import InvariantOutcome
 
 Condition: TypeAlias = Callable[[bytes | None], bool]
@@ -19,7 +19,7 @@ Condition: TypeAlias = Callable[[bytes | None], bool]
 
 
 def judge_proofs(
-    city: City, wanted: Iterable[tuple[bytes, Condition]]
+    city: HostedCity, wanted: Iterable[tuple[bytes, Condition]]
 ) -> InvariantOutcome:
     """Prove each of these records from the last final block, and hold it to its condition."""
     chain = city.find_longest_chain()

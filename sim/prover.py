@@ -11,8 +11,8 @@ from node.errors import InvalidProof
 from node.merkle import MerkleTree, verify_path
 from node.proof import InclusionProof, make_inclusion_proof, verify_inclusion
 from node.receipt import decode_receipt
-from sim.city import City
 from sim.errors import InvariantBroken
+from sim.hosted import HostedCity
 
 BLOCKS_KEPT: Final = 8
 
@@ -26,7 +26,7 @@ class Prover:
 
     __slots__ = ("_city", "_sealed", "_trees", "checked")
 
-    def __init__(self, city: City) -> None:
+    def __init__(self, city: HostedCity) -> None:
         self._city = city
         self._trees: dict[int, tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]] = {}
         self._sealed: dict[int, bytes] = {}

@@ -3,8 +3,8 @@
 from typing import assert_never
 
 from node.crypto import Identity
-from sim.city import City
 from sim.election_day import ElectionDay
+from sim.hosted import HostedCity
 from sim.people import People
 from sim.scenario import Scenario
 from sim.stall_auction import make_stall_auction
@@ -14,8 +14,8 @@ from sim.workload import Election, StallAuction, StallWindow
 
 
 def make_people(
-    *, scenario: Scenario, city: City, chief: Identity, streams: Streams, midnight_ns: int,
-    workers: int,
+    *, scenario: Scenario, city: HostedCity, chief: Identity, streams: Streams,
+    midnight_ns: int, workers: int,
 ) -> People:
     """The users and offices of the scenario's workload, ready to start."""
     workload = scenario.workload

@@ -33,6 +33,9 @@ from sim.thresholds import Threshold, ThresholdOutcome
 
 SCHEMA = 1
 
+SIMULATED = "simulated"
+"""A run's host: virtual peers in virtual time. Any other names real processes."""
+
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
@@ -152,11 +155,12 @@ class RunResult:
     """Everything known about a finished or stopped run.
 
     ``config`` is plain JSON (``describe_config`` makes it), ``costs`` the name of the cost
-    table and ``costs_hash`` that of its prices, ``note`` one sentence about the verdict
-    where there is one ("stopped at 12:40"), ``subject`` what the city's users send (ballot,
-    application, bid). ``series`` are arrays of one length with ``t_s``; ``blocks`` are
-    columns of one length (height, at_s, interval_s, round, transactions, bytes,
-    propagation_p50_s, propagation_p95_s). Metrics must be registered and finite.
+    table and ``costs_hash`` that of its prices, ``host`` what ran the peers,
+    ``note`` one sentence about the verdict where there is one ("stopped at 12:40"),
+    ``subject`` what the city's users send (ballot, application, bid). ``series`` are arrays of
+    one length with ``t_s``; ``blocks`` are columns of one length (height, at_s, interval_s,
+    round, transactions, bytes, propagation_p50_s, propagation_p95_s). Metrics must be
+    registered and finite.
     """
 
     verdict: Verdict
@@ -170,6 +174,7 @@ class RunResult:
     costs_hash: str = ""
     commit: str = "unknown"
     versions: Mapping[str, str] = field(default_factory=dict)
+    host: str = SIMULATED
     question: str = ""
     note: str = ""
     subject: str = "transaction"
@@ -214,6 +219,7 @@ class RunResult:
             "exit_code": int(self.exit_code),
             "digest": self.digest,
             "scenario": self.scenario,
+            "host": self.host,
             "seed": self.seed,
             "config": self.config,
             "config_hash": self.config_hash,
@@ -355,6 +361,7 @@ def _load(folder: Path) -> RunResult:
     return RunResult(
         verdict=Verdict(main["verdict"]),
         costs_hash=main.get("costs_hash", ""),  # older results have none
+        host=main.get("host", SIMULATED),
         thresholds=tuple(ThresholdOutcome(**row) for row in main["thresholds"]),
         series={name: col for name, col in columns.items() if not name.startswith("blocks.")},
         blocks={name[7:]: col for name, col in columns.items() if name.startswith("blocks.")},

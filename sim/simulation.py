@@ -10,7 +10,6 @@ import resource
 import time
 from collections.abc import Callable
 
-from node.inputs import Role
 from node.work import Work
 from sim.ballots import measure_crypto_floor
 from sim.city import City
@@ -30,6 +29,7 @@ from sim.result import RunResult
 from sim.scenario import Scenario
 from sim.shared import SharedWork
 from sim.streams import Streams
+from sim.timeline import choose_late, require_events_in_time
 from sim.times import SECOND_NS, parse_time_ns
 from sim.topology import Topology
 
@@ -75,14 +75,17 @@ class Simulation:
         self.faults.install(
             self.kernel, self.city, streams, midnight_ns=EPOCH_NS, start_ns=self.start_ns
         )
-        self.late = self._choose_late()
+        self.late = choose_late(scenario, topology)
         self.people: People = make_people(
             scenario=scenario, city=self.city, chief=chief, streams=streams,
             midnight_ns=EPOCH_NS, workers=workers,
         )
         self.city.listener = self.people
         try:
-            self._require_events_in_time()
+            require_events_in_time(
+                scenario, self.faults.planned, midnight_ns=EPOCH_NS, start_ns=self.start_ns,
+                goal_ns=self.people.goal_ns,
+            )
         except ConfigurationError:
             self.people.close()
             raise
@@ -90,20 +93,6 @@ class Simulation:
         self.stopped = False
         self.converged = False
         self.broken: InvariantBroken | None = None
-
-    def _require_events_in_time(self) -> None:
-        """What never happens would make a run that proves nothing look like a pass."""
-        events = [("fault", str(plan.fault), plan.begin_ns) for plan in self.faults.planned]
-        late = self.scenario.late
-        if late is not None:
-            at_ns = EPOCH_NS + parse_time_ns("late.at", late.at)
-            if at_ns < self.start_ns:
-                raise ConfigurationError("late.at", late.at, "give it after the start")
-            events.append(("late.at", late.at, at_ns))
-        for field, value, at_ns in events:
-            if at_ns >= self.people.goal_ns:
-                remedy = "it begins after the run's end: give it earlier"
-                raise ConfigurationError(field, value, remedy)
 
     def run(self, progress: Callable[[Progress], None]) -> RunResult:
         """Run to the end and judge. ``progress`` is told each 20 virtual seconds.
@@ -160,14 +149,6 @@ class Simulation:
             for index in self.late:
                 self.kernel.at(at_ns, self.city.start, index)
         self.people.start()
-
-    def _choose_late(self) -> tuple[int, ...]:
-        late = self.scenario.late
-        if late is None:
-            return ()
-        observers = self.city.topology.get_indices(Role.OBSERVER)
-        assert late.observers <= len(observers)
-        return tuple(observers[-late.observers :])
 
     def _advance(self, progress: Callable[[Progress], None], began_s: float) -> None:
         kernel, people, city = self.kernel, self.people, self.city

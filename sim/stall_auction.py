@@ -18,10 +18,10 @@ from sim.bidders import (
     Bidders,
     get_bid_factory,
 )
-from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
 from sim.fairs_day import FairsDay, make_visitors
+from sim.hosted import HostedCity
 from sim.inversions import count_inversions
 from sim.load import Moments
 from sim.metrics import Metrics
@@ -48,7 +48,7 @@ PROOFS_MAX = 20
 class AuctionRoom:
     """What bidders look at before they act, and when sealed bids are opened."""
 
-    def __init__(self, city: City, bidders: Bidders, heights: Heights) -> None:
+    def __init__(self, city: HostedCity, bidders: Bidders, heights: Heights) -> None:
         self._city = city
         self._bidders = bidders
         self._heights = heights
@@ -117,7 +117,7 @@ class AuctionRoom:
 
 
 def make_stall_auction(
-    *, city: City, workload: StallAuction, users: int, seed: int, chief: Identity,
+    *, city: HostedCity, workload: StallAuction, users: int, seed: int, chief: Identity,
     streams: Streams, midnight_ns: int, workers: int,
 ) -> FairsDay:
     """The people of a stalls' auction, ready to start."""
@@ -167,7 +167,7 @@ def snipe(clicks_ns: Moments, closes_ns: int, stream: np.random.Generator) -> Mo
 
 
 def judge_auction(
-    city: City, bidders: Bidders, crowd: Crowd, store: SignedStore, amounts: Rows,
+    city: HostedCity, bidders: Bidders, crowd: Crowd, store: SignedStore, amounts: Rows,
     heights: Heights, metrics: Metrics,
 ) -> tuple[InvariantOutcome, ...]:
     """Fill in the fairs' metrics; the auctions' invariants."""
@@ -194,7 +194,7 @@ def judge_auction(
     return (*audit.describe(), judge_proofs(city, list_lots(bidders, city)))
 
 
-def list_lots(bidders: Bidders, city: City) -> list[tuple[bytes, Condition]]:
+def list_lots(bidders: Bidders, city: HostedCity) -> list[tuple[bytes, Condition]]:
     """Some lots' keys, each with what its proven record must say."""
     rules, records = bidders.rules, city.read_final_state()
     wanted: list[tuple[bytes, Condition]] = []

@@ -8,11 +8,11 @@ from node.crypto import Identity
 from node.services import fairs
 from sim.applicants import Applicants, SeasonRules, get_application_factory
 from sim.arrivals import draw_arrivals
-from sim.city import City
 from sim.crowd import LEAD_NS, Crowd
 from sim.electorate import Rows
 from sim.fairs_auditor import FairsAuditor
 from sim.fairs_day import FairsDay, make_visitors
+from sim.hosted import HostedCity
 from sim.inversions import count_inversions
 from sim.metrics import Metrics
 from sim.office import Office
@@ -30,7 +30,7 @@ PROOFS_MAX = 20
 
 
 def make_stall_window(
-    *, city: City, workload: StallWindow, users: int, seed: int, chief: Identity,
+    *, city: HostedCity, workload: StallWindow, users: int, seed: int, chief: Identity,
     streams: Streams, midnight_ns: int, workers: int,
 ) -> FairsDay:
     """The people of a stalls' window, ready to start."""
@@ -78,7 +78,7 @@ def apply_again(crowd: Crowd, stream: np.random.Generator, closes_ns: int) -> No
 
 
 def judge_season(
-    city: City, applicants: Applicants, crowd: Crowd, store: SignedStore, metrics: Metrics
+    city: HostedCity, applicants: Applicants, crowd: Crowd, store: SignedStore, metrics: Metrics
 ) -> tuple[InvariantOutcome, ...]:
     """Fill in the fairs' metrics; the season's invariants."""
     rules, columns = applicants.rules, crowd.columns

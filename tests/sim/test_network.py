@@ -9,7 +9,6 @@ from sim.kernel import EPOCH_NS
 from sim.links import LATENCY, LOSS, TABLE
 from sim.network import (
     CONTENTS_MAX,
-    HEADER_BYTES,
     NOTICED_BYTES_MIN,
     RTO_NS_MIN,
     compute_retransmission_ns,
@@ -17,6 +16,7 @@ from sim.network import (
 )
 from sim.rules import Loss, Partition, SlowLink
 from sim.topology import TopologyConfig
+from sim.traffic import HEADER_BYTES
 from tests.sim.wires import Gossiper, Got, Sink, Wires, make_sinks
 
 SMALL = TopologyConfig(validators=4, relays=6, observers=50)

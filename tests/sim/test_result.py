@@ -22,8 +22,8 @@ from sim.thresholds import Threshold, ThresholdOutcome
 from tests.synthetic import build_election, build_fairs
 
 TOP_LEVEL = [
-    "schema", "verdict", "exit_code", "digest", "scenario", "seed", "config", "config_hash",
-    "commit", "versions", "costs", "costs_hash", "thresholds", "metrics",
+    "schema", "verdict", "exit_code", "digest", "scenario", "host", "seed", "config",
+    "config_hash", "commit", "versions", "costs", "costs_hash", "thresholds", "metrics",
 ]
 
 
