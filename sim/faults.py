@@ -62,6 +62,10 @@ class City(Protocol):
         """Let a paused peer go on."""
         ...
 
+    def fill_disk(self, peer: int) -> bool:
+        """Let a peer's disk take nothing more, which its node does not survive."""
+        ...
+
     def slow(self, peer: int, factor: float) -> None:
         """Work on a peer takes ``factor`` times as long as usual; 1 ends it."""
         ...
@@ -176,6 +180,24 @@ class Crash(Fault):
     def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
         """Only those that this fault switched off are switched on again."""
         mine = [peer for peer in peers if city.crash(peer, keep_disk=self.keep_disk)]
+
+        def end() -> None:
+            for peer in mine:
+                city.restart(peer)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFull(Fault):
+    """Disks are full: a node that cannot store goes off, and on again when there is room."""
+
+    verb: ClassVar[str] = "disk-full"
+    example: ClassVar[str] = "disk-full validators=1 at=09:30 for=5m"
+
+    def begin(self, city: City, peers: tuple[int, ...]) -> Callable[[], None]:
+        """What was stored before is still there."""
+        mine = [peer for peer in peers if city.fill_disk(peer)]
 
         def end() -> None:
             for peer in mine:

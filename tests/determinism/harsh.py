@@ -17,6 +17,7 @@ FAULTS = (
     "crash observers=10% at=+70s for=60s disk=lost",
     "crash relays=1 at=+130s for=30s",
     "pause validators=1 at=+150s for=20s",
+    "disk-full observers=5% at=+165s for=20s",
     "slow-peer validators=1 factor=20 at=+30s for=4m",
     "clock validators=1 offset=-30s at=+40s for=3m",
     "clock observers=5% offset=90s at=+40s for=3m",

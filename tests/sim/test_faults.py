@@ -49,6 +49,10 @@ class RecordingCity:
         self.note("crash", peer, keep_disk)
         return True
 
+    def fill_disk(self, peer: int) -> bool:
+        self.note("fill disk", peer)
+        return True
+
     def restart(self, peer: int) -> bool:
         self.off.discard(peer)
         self.note("restart", peer)
