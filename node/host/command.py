@@ -56,6 +56,8 @@ def main(words: Sequence[str]) -> int:
 @click.group(invoke_without_command=True, epilog="Example: veche node --config node.toml")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
               help="The node's settings; `veche node init` writes them.")
+@click.option("--until-eof", is_flag=True,
+              help="Stop also when standard input ends: with whoever has started the node.")
 @click.option("--verify", is_flag=True,
               help="Do not run: replay what is stored from genesis, and compare.")
 @click.option("--join", "place", metavar="HOST:PORT",
@@ -70,7 +72,8 @@ def main(words: Sequence[str]) -> int:
 @click.option("--quiet", is_flag=True, help="Say nothing but results.")
 @click.pass_context
 def node(
-    context: click.Context, config: Path | None, verify: bool, place: str | None,  # noqa: FBT001
+    context: click.Context, config: Path | None, until_eof: bool,  # noqa: FBT001
+    verify: bool, place: str | None,  # noqa: FBT001
     genesis: Path | None, chain_id: str | None, data: Path | None,
     as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
 ) -> int:
@@ -91,7 +94,7 @@ def node(
     settings = load_settings(config)
     if verify:
         return verify_store(screen, settings)
-    run_node(settings, screen.say)
+    run_node(settings, screen.say, until_eof=until_eof)
     return PASSED
 
 

@@ -1,7 +1,8 @@
 """A node's events as lines of JSON, for whoever drives or watches it from outside.
 
 A line: ``{"at_ns": realtime, "monotonic_ns": ..., "event": "BlockFinal", "height": 7, ...}``;
-bytes are hex. The first line of each start is "Listening".
+bytes are hex. The first line of each start is "Listening". A line that cannot be written ends
+the node with DiskFull.
 """
 
 import json
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from node.events import Event
-from node.host.errors import SettingsError
+from node.host.errors import DiskFull, SettingsError
 from node.types import Now
 
 
@@ -48,4 +49,9 @@ class EventLog:
     def write(self, now: Now, name: str, fields: dict[str, object]) -> None:
         """Any line."""
         line = {"at_ns": now.realtime_ns, "monotonic_ns": now.monotonic_ns, "event": name}
-        self._file.write(json.dumps(line | fields).encode() + b"\n")
+        try:
+            self._file.write(json.dumps(line | fields).encode() + b"\n")
+        except OSError as error:
+            raise DiskFull(
+                f"the log of events: {error.strerror}", "make room, or name no such file"
+            ) from error

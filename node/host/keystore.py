@@ -17,12 +17,13 @@ _PREFIX = b"veche-key-1 "
 _SIZE_BYTES = len(_PREFIX) + 2 * SEED_BYTES + 1
 
 
-def create_key(path: Path) -> Identity:
+def create_key(path: Path, seed: bytes | None = None) -> Identity:
     """Draw a key and store it with mode 0600, durably. Raises KeyFileError, also if it exists.
 
-    A file that was begun and could not be finished is removed.
+    A file that was begun and could not be finished is removed. ``seed`` stands in for the draw
+    where keys follow from a run's seed: whoever knows that knows them.
     """
-    seed = os.urandom(SEED_BYTES)
+    seed = os.urandom(SEED_BYTES) if seed is None else seed
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         handle = os.open(path, flags, MODE)

@@ -1,9 +1,14 @@
 """One node as a process: its parts put together from settings, and its life until a signal."""
 
+import functools
 import gc
+import math
+import os
 import random
+import resource
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +31,9 @@ from node.inputs import Role
 from node.params import Genesis
 
 INDEX = "index.sqlite"
+BURST_S = 4.0
+"""An address that was silent may ask as often as in so many seconds at once."""
+
 COLLECTOR_OBJECTS = 100_000
 """New objects after which the youngest are searched; Python's own default is 700."""
 
@@ -116,10 +124,13 @@ def verify_role(role: Role, identity: Identity, genesis: Genesis) -> None:
         )
 
 
-def run_node(settings: Settings, say: Callable[[str], None]) -> None:
+def run_node(
+    settings: Settings, say: Callable[[str], None], *, until_eof: bool = False
+) -> None:
     """Run the node of ``settings`` until SIGINT or SIGTERM. Raises HostError.
 
-    ``say`` hears one line when the node listens, and one when it has stopped.
+    ``until_eof`` ends it also with its standard input, that is, with whoever holds the other
+    end. ``say`` hears one line when the node listens, and one when it has stopped.
     """
     genesis = load_genesis(settings.genesis)
     identity = load_key(settings.key)
@@ -127,7 +138,11 @@ def run_node(settings: Settings, say: Callable[[str], None]) -> None:
     targets = [Target(peer.host, peer.port, peer.identity) for peer in settings.peers]
     with open_parts(settings, genesis, identity, targets) as parts:
         spare_collector()
-        trio.run(live, parts, say)
+        trio.run(live, parts, say, until_eof)
+        if parts.log is not None:
+            parts.log.write(parts.clock.read(), "Stopped", {
+                "height": parts.host.chain.height, "counters": measure(parts),
+            })
         say(f"stopped at height {parts.host.chain.height:,}")
 
 
@@ -141,16 +156,37 @@ def spare_collector() -> None:
     gc.set_threshold(COLLECTOR_OBJECTS, 20, 100)
 
 
-async def live(parts: Parts, say: Callable[[str], None]) -> None:
-    """Be a node until a signal comes."""
+def measure(parts: Parts) -> dict[str, float]:
+    """The host's counters, and what this process has cost its machine since it began."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        **parts.host.counters(), "process.cpu_s": used.ru_utime + used.ru_stime,
+        "process.peak_mb": used.ru_maxrss / 1_024,
+    }
+
+
+async def live(
+    parts: Parts, say: Callable[[str], None], until_eof: bool = False  # noqa: FBT001, FBT002
+) -> None:
+    """Be a node until a signal comes, or with ``until_eof`` standard input ends."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(parts.host.run)
             web = await open_http(parts, nursery)
             say(announce(parts, web))
+            if until_eof:
+                nursery.start_soon(wait_eof, nursery.cancel_scope)
             async for _ in signals:
                 nursery.cancel_scope.cancel()
                 break
+
+
+async def wait_eof(scope: trio.CancelScope) -> None:
+    """Cancel ``scope`` when standard input ends; what comes before is not looked at."""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        while await stream.receive_some(4_096):
+            pass
+    scope.cancel()
 
 
 async def open_http(parts: Parts, nursery: trio.Nursery) -> Address | None:
@@ -158,14 +194,21 @@ async def open_http(parts: Parts, nursery: trio.Nursery) -> Address | None:
     if parts.index is None:
         return None
     # only now: a node without readers needs neither the time nor the memory of these
+    from node.host.guard import HttpLimits
     from node.host.http import make_app
     from node.host.server import serve_http
 
     settings, host = parts.settings, parts.host
     assert settings.http is not None
-    app = make_app(host, parts.index, takes_transactions=settings.http_submit)
+    rate_per_s = settings.http_rate_per_s
+    limits = HttpLimits(rate_per_s=rate_per_s, burst=math.ceil(BURST_S * rate_per_s))
+    app = make_app(
+        host, parts.index, takes_transactions=settings.http_submit, limits=limits
+    )
     try:
-        bound = await nursery.start(serve_http, app, *settings.http)
+        bound = await nursery.start(
+            functools.partial(serve_http, limits=limits), app, *settings.http
+        )
     except OSError as error:
         raise SettingsError(
             "http", str(settings.http), f"give another address ({error.strerror or error})"

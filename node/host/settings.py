@@ -48,6 +48,7 @@ SETTINGS_BYTES_MAX = 1024 * 1024
 CHECK_THREADS_MAX = 256
 CLOCK_SPEED_MAX = 10_000.0
 PEERS_MAX = 4_096
+HTTP_RATE_MAX_PER_S = 1_000_000.0
 
 
 class Address(NamedTuple):
@@ -97,7 +98,8 @@ class Settings:
     """One node's settings; raises SettingsError for a value out of its range.
 
     ``http`` serves reads; ``http_submit`` lets clients submit transactions there too, on a
-    relay. ``events`` is a file to which the node's events are added, a JSON line each.
+    relay, each address at most ``http_rate_per_s`` requests. ``events`` is a file to which the
+    node's events are added, a JSON line each.
 
     ``clock_speed`` other than 1 makes both clocks run so many times as fast from
     ``clock_origin_ns`` on (real time, nanoseconds since 1970), to live a day of a cluster on
@@ -113,6 +115,7 @@ class Settings:
     peers: tuple[PeerAddress, ...] = ()
     http: Address | None = None
     http_submit: bool = False
+    http_rate_per_s: float = 50.0
     events: Path | None = None
     check_threads: int = 2
     clock_speed: float = 1.0
@@ -135,6 +138,10 @@ class Settings:
         if self.clock_speed != 1 and self.clock_origin_ns == 0:
             raise SettingsError(
                 "clock_origin_ns", 0, "say from when on a clock of another speed runs"
+            )
+        if not 0 < self.http_rate_per_s <= HTTP_RATE_MAX_PER_S:
+            raise SettingsError(
+                "http_rate_per_s", self.http_rate_per_s, f"give up to {HTTP_RATE_MAX_PER_S:g}"
             )
         if self.http_submit and self.role is not Role.RELAY:
             raise SettingsError(
@@ -179,6 +186,7 @@ def decode_settings(text: str, folder: Path) -> Settings:
         peers=tuple(_decode_peers(reader)),
         http=_take_address(reader, "http"),
         http_submit=reader.take("http_submit", bool, False),  # noqa: FBT003  # the default
+        http_rate_per_s=reader.take_number("http_rate_per_s", 50.0),
         events=folder / events if events else None,
         check_threads=reader.take("check_threads", int, 2),
         clock_speed=reader.take_number("clock_speed", 1.0),
@@ -201,6 +209,7 @@ def encode_settings(settings: Settings, folder: Path) -> str:
             lines.append(f"{name} = {_quote(str(address))}")
     lines += [
         f"http_submit = {str(settings.http_submit).lower()}",
+        f"http_rate_per_s = {float(settings.http_rate_per_s)!r}",
         f"check_threads = {settings.check_threads}",
         f"clock_speed = {float(settings.clock_speed)!r}",
         f"clock_origin_ns = {settings.clock_origin_ns}",
