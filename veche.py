@@ -7,7 +7,6 @@ numpy and matplotlib.
 
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
 
 from bench.compiled import activate, is_active
 
 if TYPE_CHECKING:
+    from bench.cluster.run import Cluster
+    from reports.screen import Screen
     from sim.costs import CostTable
     from sim.progress import Progress
     from sim.result import RunResult
@@ -114,6 +114,7 @@ def run(
     as_json: bool, quiet: bool,  # noqa: FBT001
 ) -> int:
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
+    from reports.screen import Screen, tolerate_closed_pipe
     from sim.errors import ConfigurationError
 
     overrides = Overrides(
@@ -132,7 +133,7 @@ def run(
             # built first, so that every mistake is told before anything is printed
             simulation = build(chosen, table, workers)
             with tolerate_closed_pipe():
-                screen.before(chosen, table)
+                screen.before(chosen, table, describe_hot_path())
             result = watch(simulation, screen)
         except ConfigurationError:
             raise
@@ -153,6 +154,7 @@ def run(
 def report(folder: Path, as_json: bool, quiet: bool) -> int:  # noqa: FBT001 - click's flags
     """Write FOLDER's page and summaries again from its saved result."""
     from reports.folder import write_reports
+    from reports.screen import Screen, tolerate_closed_pipe
     from sim.result import RunResult
 
     result = RunResult.load(folder)
@@ -179,6 +181,7 @@ def calibrate(
     """Measure on this machine what the node's work costs, for veche run --costs."""
     from bench.calibrate import build_table, choose_path, measure_costs, write_table
     from bench.table import format_table
+    from reports.screen import tolerate_closed_pipe
 
     path = choose_path(out)
     hushed = quiet or as_json
@@ -218,7 +221,59 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
 
 
 @cli.command(
-    "node", add_help_option=False,
+    epilog="Example: veche cluster smoke --fault 'crash validators=1 at=+4m for=30s'",
+)
+@click.argument("scenario")
+@click.option("--validators", type=click.IntRange(1, 50), default=4, show_default=True)
+@click.option("--relays", type=click.IntRange(1, 50), default=2, show_default=True)
+@click.option("--observers", type=click.IntRange(0, 200), default=2, show_default=True)
+@click.option("--users", type=int, metavar="N",
+              help="How many come in that time. Default: as many as the scenario's curve has.")
+@click.option("--speed", type=click.FloatRange(0.1, 200), default=20.0, show_default=True,
+              help="How many times as fast as the clock its day passes.")
+@click.option("--for", "length", default="10m", show_default=True, metavar="DURATION",
+              help="How long the doors are open, in the city's time.")
+@click.option("--seed", type=int, metavar="N", help="The number from which all chance comes.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Change a setting of the scenario, its workload or the chain. Repeatable.")
+@click.option("--fault", "faults", multiple=True, metavar="SPEC",
+              help="Add a fault, as for veche run; it is done to real processes. Repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder for the run. Default: runs/cluster-SCENARIO-SEED-N.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json, and nothing else.")
+@click.option("--quiet", is_flag=True, help="Print the verdict and its last line only.")
+def cluster(
+    scenario: str, validators: int, relays: int, observers: int, users: int | None,
+    speed: float, length: str, seed: int | None, settings: tuple[str, ...],
+    faults: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool,  # noqa: FBT001
+) -> int:
+    """Run a part of SCENARIO's day on real processes, over TCP, by the wall clock.
+
+    Starts a node's process for each peer on this machine's loopback, drives them with the
+    scenario's users, does its faults to them, judges and reports as veche run does, and stops
+    all that it started.
+    """
+    from bench.cluster.command import Request, run_cluster
+    from sim.times import parse_duration_ns
+
+    overrides = Overrides(users=None, peers=None, seed=seed, engine=None,
+                          settings=parse_settings(settings), faults=faults, costs=None)
+    request = Request(
+        scenario=load(scenario, overrides), validators=validators, relays=relays,
+        observers=observers, users=users, speed=speed, workers=1,
+        for_ns=parse_duration_ns("--for", length),
+    )
+    words = [*build_reproduce_words("cluster", scenario, request.scenario.seed, overrides),
+             *request.build_words(length)]
+    line, chosen = complete_line(words), request.scenario
+    with claim_folder(out, f"cluster-{chosen.name}-{chosen.seed}") as folder:
+        return run_cluster(request, folder, as_json=as_json, quiet=quiet, watch=watch,
+                           finish=lambda result: finish(result, folder, line),
+                           hot_path=describe_hot_path())
+
+
+@cli.command(
+    "node", add_help_option=False, epilog="Example: veche node --config node.toml",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
@@ -244,9 +299,14 @@ def parse_settings(texts: Sequence[str]) -> dict[str, str]:
 
 def build_reproduce_line(scenario: str, seed: int, overrides: Overrides) -> str:
     """The command that repeats a run, with the commit that it belongs to."""
-    from reports.provenance import read_commit
+    return complete_line(build_reproduce_words("run", scenario, seed, overrides))
 
-    words = ["veche", "run", scenario]
+
+def build_reproduce_words(
+    verb: str, scenario: str, seed: int, overrides: Overrides
+) -> list[str]:
+    """The words of that command."""
+    words = ["veche", verb, scenario]
     for name, value in (("users", overrides.users), ("peers", overrides.peers), ("seed", seed),
                         ("engine", overrides.engine), ("costs", overrides.costs)):
         if value is not None:
@@ -255,6 +315,13 @@ def build_reproduce_line(scenario: str, seed: int, overrides: Overrides) -> str:
         words += ["--set", f"{name}={text}"]
     for fault in overrides.faults:
         words += ["--fault", fault]
+    return words
+
+
+def complete_line(words: Sequence[str]) -> str:
+    """The words as a line for a shell, with the commit."""
+    from reports.provenance import read_commit
+
     return f"{shlex.join(words)}  # commit {read_commit(Path(__file__).parent)}"
 
 
@@ -302,7 +369,7 @@ def build(scenario: "Scenario", costs: "CostTable", workers: int | None) -> "Sim
     return Simulation(scenario, costs=costs, workers=count)
 
 
-def watch(simulation: "Simulation", screen: "Screen") -> "RunResult":
+def watch(simulation: "Simulation | Cluster", screen: "Screen") -> "RunResult":
     """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
     with screen.watch() as show, catch_interrupt() as is_interrupted:
 
@@ -333,17 +400,6 @@ def describe_hot_path() -> str:
 
 
 @contextmanager
-def tolerate_closed_pipe() -> Iterator[None]:
-    """Whoever reads us may have seen enough: what the run had to save is saved."""
-    try:
-        yield
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich ends the process for a closed pipe
-        # or the interpreter would complain when it flushes at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
 def catch_interrupt() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed, or SIGTERM came; the run stops where its state is whole."""
     pressed = []
@@ -361,71 +417,6 @@ def catch_interrupt() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Screen:
-    """Who hears what: results on standard output, progress on standard error."""
-
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        from reports.terminal import WIDTH
-
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns
-        self._out = Console(width=min(WIDTH, columns), highlight=False)
-        self._err = Console(stderr=True, highlight=False)
-        self._json = as_json
-        self._quiet = quiet or as_json
-
-    def before(self, scenario: "Scenario", costs: "CostTable") -> None:
-        """The configuration."""
-        from reports.terminal import print_configuration
-
-        if self._quiet:
-            return
-        parts = scenario.build_topology_config()
-        faults = "; ".join(map(str, scenario.faults))
-        print_configuration(self._out, (
-            ("scenario", f"{scenario.name}: {scenario.question}"),
-            ("users", f"{scenario.users:,}"),
-            ("peers", f"{scenario.peers:,}: {parts.validators} validators, "
-                      f"{parts.relays} relays, {parts.observers} observers"),
-            ("engine", scenario.params.engine),
-            ("blocks", f"every {scenario.params.block_interval_ns / 1e9:g} s"),
-            ("seed", str(scenario.seed)),
-            ("costs", f"{costs.name}, {costs.digest}, on {costs.machine}"),
-            ("day", f"{scenario.workload.opens} to {scenario.workload.closes}"),
-            ("faults", faults or "none"),
-            ("hot path", describe_hot_path()),
-        ))
-
-    def settings(self, scenario: "Scenario") -> None:
-        """What ``--set`` can change."""
-        from reports.terminal import print_settings
-
-        print_settings(self._out, scenario.list_settings())
-
-    @contextmanager
-    def watch(self) -> Iterator[Callable[["Progress"], None]]:
-        """A subscriber of progress."""
-        from reports.terminal import ProgressLine
-
-        with ProgressLine(self._err, quiet=self._quiet) as line:
-            yield line.show
-
-    def after(self, result: "RunResult", folder: Path, *, saved: bool = False) -> None:
-        """The verdict first, the line that reproduces the run last."""
-        import json
-
-        from reports.terminal import print_ending, print_result, print_verdict
-
-        if self._json:
-            click.echo(json.dumps(result.build_json(), indent=2, ensure_ascii=False))
-            return
-        if self._quiet:
-            print_verdict(self._out, result)
-            self._out.print(result.reproduce, soft_wrap=True, markup=False)
-            return
-        print_result(self._out, result, saved=saved)
-        print_ending(self._out, result, str(folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -20,7 +20,7 @@ from sim.topology import PRESETS, TopologyConfig
 from sim.workload import Workload
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
-PEERS_MIN = 10
+PEERS_MIN = 5
 PEERS_MAX = 100_000
 USERS_MAX = 100_000_000
 

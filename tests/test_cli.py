@@ -88,7 +88,9 @@ def test_help_lists_the_verbs_that_work_with_an_example(run):
         code, out, _ = run(*words)
         assert code == 0
         assert "Example: veche run smoke" in out
-    assert set(veche.cli.commands) == {"calibrate", "compile", "node", "report", "run"}
+    assert set(veche.cli.commands) == {
+        "calibrate", "cluster", "compile", "node", "report", "run",
+    }
     for verb in veche.cli.commands:
         code, out, _ = run(verb, "--help")
         assert code == 0

@@ -62,8 +62,8 @@ def test_its_commands_are_understood(words):
         return
     settings = veche.parse_settings(context.params["settings"])
     load_scenario(name).with_overrides(
-        users=context.params["users"], peers=context.params["peers"],
-        seed=context.params["seed"], engine=context.params["engine"], settings=settings,
+        users=context.params["users"], peers=context.params.get("peers"),
+        seed=context.params["seed"], engine=context.params.get("engine"), settings=settings,
         faults=context.params["faults"],
     )
 

@@ -32,8 +32,9 @@ ARROWS = {
     "node.host": ANY_STDLIB | {"node", "nacl", "trio", "click", "starlette", "hypercorn"},
     "sim": PURE | READING | {"node", "sim", "numpy"},
     "scenarios": {"dataclasses", "sim", "scenarios"},
-    "reports": ANY_STDLIB | {"sim", "reports", "numpy", "matplotlib", "rich"},
+    "reports": ANY_STDLIB | {"sim", "reports", "numpy", "matplotlib", "rich", "click"},
     "bench": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "nacl", "click", "rich"},
+    "bench.cluster": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "trio", "h11"},
     "veche": ANY_STDLIB | {"node", "sim", "reports", "scenarios", "bench", "click", "rich"},
 }
 

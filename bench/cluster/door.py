@@ -1,0 +1,169 @@
+"""Users at one relay's door: transactions by HTTP, verdicts back, as any tool would do it."""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import h11
+import trio
+
+from node.codec import encode
+from node.host.openapi import BATCH_MAX, MSGPACK
+from node.host.settings import LOOPBACK
+from sim.cityface import ACCEPTED
+
+CONNECTIONS = 4
+"""So that who comes while a relay still checks others is not held up by their answers."""
+
+RECEIVE_BYTES = 64 * 1024
+BODY_BYTES_MAX = 768 * 1024
+ANSWER_TIMEOUT_S = 20.0
+REDIAL_S = 0.1
+BUSY = "busy"
+ENDS = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError,
+        h11.LocalProtocolError)
+OK, TOO_MANY, UNAVAILABLE = 200, 429, 503
+
+__all__ = ["ACCEPTED", "Door", "Handed"]
+
+
+class _Lane:
+    """A queue before the door."""
+
+    __slots__ = ("has_more", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[Handed] = deque()
+        self.has_more = trio.Event()
+
+
+class Handed(NamedTuple):
+    """A transaction, and whose it is."""
+
+    client: int
+    transaction: bytes
+
+
+class Door:
+    """Sends what is ``put``; ``told`` hears verdicts. Users go in over a few connections.
+
+    Offices, the clients below 0, have one of their own: their nonces must come in order.
+    What a relay that is down was to get is lost, as in life: users notice by the silence.
+    """
+
+    __slots__ = ("_offices", "_port", "_told", "_users", "lost")
+
+    def __init__(self, port: int, told: Callable[[Handed, str], None]) -> None:
+        self._port = port
+        self._told = told
+        self._offices = _Lane()
+        self._users = _Lane()
+        self.lost = 0
+
+    def put(self, handed: Handed) -> None:
+        """Send this as soon as a connection is free."""
+        lane = self._offices if handed.client < 0 else self._users
+        lane.queue.append(handed)
+        lane.has_more.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._serve, self._offices)
+            for _ in range(CONNECTIONS):
+                nursery.start_soon(self._serve, self._users)
+
+    async def _serve(self, lane: _Lane) -> None:
+        connection: _Connection | None = None
+        while True:
+            batch = await self._take(lane)
+            verdicts: list[str] | None = None
+            # a relay hangs up on who was silent, so a kept connection proves nothing; the same
+            # transaction twice does no harm
+            for _ in range(2 if connection is not None else 1):
+                try:
+                    if connection is None:
+                        connection = await _Connection.open(self._port)
+                    with trio.fail_after(ANSWER_TIMEOUT_S):
+                        verdicts = await connection.post([item.transaction for item in batch])
+                    break
+                except (*ENDS, trio.TooSlowError):
+                    if connection is not None:
+                        await connection.close()
+                        connection = None
+            if verdicts is None:
+                self.lost += len(batch)
+                await trio.sleep(REDIAL_S)
+                continue
+            for item, verdict in zip(batch, verdicts, strict=True):
+                self._told(item, verdict)
+
+    async def _take(self, lane: _Lane) -> list[Handed]:
+        while not lane.queue:
+            lane.has_more = trio.Event()
+            await lane.has_more.wait()
+        batch: list[Handed] = []
+        size = 0
+        queue = lane.queue
+        while queue and len(batch) < BATCH_MAX:
+            size += len(queue[0].transaction)
+            if batch and size > BODY_BYTES_MAX:
+                break
+            batch.append(queue.popleft())
+        return batch
+
+
+class _Connection:
+    """One kept-alive connection. Methods raise OSError, trio's or h11's errors."""
+
+    __slots__ = ("_http", "_stream")
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+
+    @classmethod
+    async def open(cls, port: int) -> "_Connection":
+        return cls(await trio.open_tcp_stream(LOOPBACK, port))
+
+    async def close(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+    async def post(self, transactions: list[bytes]) -> list[str]:
+        """Their verdicts; all are "busy" if the relay says so of the whole batch."""
+        body = encode(list(transactions))
+        if self._http.our_state is h11.MUST_CLOSE:
+            raise trio.BrokenResourceError("the relay wants a new connection")
+        if self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
+        request = h11.Request(method="POST", target="/v1/transactions/batch", headers=[
+            ("host", f"{LOOPBACK}"), ("content-type", MSGPACK),
+            ("content-length", str(len(body))),
+        ])
+        parts = [self._http.send(event) or b"" for event in
+                 (request, h11.Data(data=body), h11.EndOfMessage())]
+        await self._stream.send_all(b"".join(parts))
+        status, answer = await self._receive()
+        if status in (TOO_MANY, UNAVAILABLE):
+            return [BUSY] * len(transactions)
+        if status != OK:
+            raise AssertionError(f"the relay answers {status}: {answer.decode()}")
+        verdicts = json.loads(answer)["verdicts"]
+        assert len(verdicts) == len(transactions)
+        return [str(verdict) for verdict in verdicts]
+
+    async def _receive(self) -> tuple[int, bytes]:
+        status, body = 0, bytearray()
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                return status, bytes(body)
+            elif isinstance(event, h11.ConnectionClosed):
+                raise trio.BrokenResourceError("the relay has hung up")

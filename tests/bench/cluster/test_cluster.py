@@ -1,0 +1,129 @@
+"""Whole clusters, small ones: a day from the door to the tally, and every way to end one."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from sim.result import RunResult, Verdict
+
+ROOT = Path(__file__).parents[3]
+SMALL = ["smoke", "--for", "1m", "--users", "12", "--speed", "40", "--relays", "1",
+         "--observers", "1", "--set", "grace_s=60"]
+
+pytestmark = pytest.mark.slow
+
+
+def list_processes(folder):
+    """(pid, command line) of nodes that name something in ``folder``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if any(str(folder).encode() in word for word in words) and b"node" in words:
+            found.append((int(path.parent.name), b" ".join(words).decode()))
+    return found
+
+
+def list_states(folder):
+    """What they do: S sleeps, R runs, T stands still."""
+    states = ""
+    for pid, _ in list_processes(folder):
+        try:
+            states += Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # it has ended meanwhile
+            continue
+    return states
+
+
+async def wait_no_process(folder):
+    with trio.fail_after(30):
+        # no event tells of a process that is not ours
+        while list_processes(folder):  # noqa: ASYNC110
+            await trio.sleep_until(trio.current_time() + 0.1)
+
+
+def start(folder, *words):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "veche.py"), "cluster", *SMALL, *words,
+         "--out", str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+async def run_to_end(folder, *words):
+    process = start(folder, *words)
+    out, err = await trio.to_thread.run_sync(process.communicate)
+    return process.returncode, out, err
+
+
+async def test_a_small_cluster_passes_and_reports_as_a_simulation_does(tmp_path):
+    folder = tmp_path / "run"
+    code, out, err = await run_to_end(
+        folder, "--fault", "crash validators=1 at=+3m20s for=20s",
+        "--fault", "slow-link observers=all extra=50ms at=+3m for=30s",
+    )
+    assert "Traceback" not in err
+    result = RunResult.load(folder)
+    assert code == result.exit_code
+    assert result.host == "cluster"
+    assert result.verdict in (Verdict.PASSED, Verdict.FAILED), result.note
+    assert all(outcome.passed for outcome in result.invariants)
+    assert result.metrics["final.count"] >= 8
+    assert result.metrics["cluster.cpu_s"] > 1
+    assert result.metrics["network.bytes"] > 10_000
+    assert "cluster: real processes" in out
+    assert re.search(r"part +08:00 to 08:01 of 08:00 to 09:00: 12 users", out)
+    assert "run report, cluster" in (folder / "report.html").read_text(encoding="utf-8")
+    assert json.loads((folder / "result.json").read_text())["config"]["speed"] == 40
+    assert [*tmp_path.iterdir()] == [folder]
+    assert not list_processes(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+async def test_whoever_ends_the_driver_leaves_nothing_behind(tmp_path, number):
+    folder = tmp_path / "run"
+    process = start(folder, "--fault", "pause validators=1 at=+1s")
+    with trio.fail_after(60):
+        # a node that stands still must not outlive its driver either
+        while "T" not in list_states(tmp_path):  # noqa: ASYNC110 - it is not our child
+            await trio.sleep_until(trio.current_time() + 0.05)
+    process.send_signal(number)
+    _, err = await trio.to_thread.run_sync(process.communicate)
+    assert process.returncode == (105 if number == signal.SIGINT else -number), err
+    assert "Traceback" not in err
+    await wait_no_process(tmp_path)
+    with trio.fail_after(30):
+        while (tmp_path / "run.nodes").exists():  # noqa: ASYNC110 - the janitor's work
+            await trio.sleep_until(trio.current_time() + 0.05)
+
+
+async def test_a_node_that_dies_by_itself_ends_the_run_and_its_words_are_kept(tmp_path):
+    folder = tmp_path / "run"
+    process = start(folder)
+    node = None
+    with trio.fail_after(60):
+        while node is None:
+            node = find_pid(tmp_path / "run.nodes/observer-0/node.toml")
+            await trio.sleep_until(trio.current_time() + 0.05)
+    os.kill(node, signal.SIGKILL)
+    _, err = await trio.to_thread.run_sync(process.communicate)
+    assert process.returncode == 112
+    assert "observer-0 ended by itself, exit code -9" in err
+    assert "Traceback" not in err
+    assert (folder / "nodes/observer-0/stderr.log").is_file()
+    await wait_no_process(tmp_path)
+
+
+def find_pid(config):
+    found = [pid for pid, words in list_processes(config.parent) if str(config) in words]
+    return found[0] if found else None

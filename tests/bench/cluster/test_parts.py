@@ -1,0 +1,192 @@
+"""The cluster's parts alone: files of events, ports, the proxy, the clearing up."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from bench.cluster.follower import Follower, decode_event
+from bench.cluster.janitor import Janitor, clear
+from bench.cluster.places import find_ports
+from bench.cluster.proxy import RTO_NS, Proxies, Way
+from bench.cluster.session import claim_nodes, keep
+from node.events import BlockFinal, RoundChanged
+from sim.links import TABLE
+from sim.rules import Loss, Partition, RuleSet, SlowLink
+
+SPEED = 20.0
+
+
+def write(path, *lines):
+    with path.open("ab") as file:
+        for line in lines:
+            file.write(line)
+
+
+def make_line(event, **fields):
+    return json.dumps(
+        {"at_ns": 7, "monotonic_ns": 1, "event": event} | fields
+    ).encode() + b"\n"
+
+
+def test_a_follower_reads_whole_lines_once_and_waits_for_a_file(tmp_path):
+    path = tmp_path / "events"
+    follower = Follower(path)
+    assert follower.read() == []
+    line = make_line("BlockFinal", height=3, digest="ab" * 32)
+    write(path, line, line[:20])
+    (told,) = follower.read()
+    assert decode_event(told) == BlockFinal(3, b"\xab" * 32)
+    assert follower.read() == []
+    write(path, line[20:], make_line("RoundChanged", height=4, round=1, cause="timeout"))
+    assert [decode_event(told) for told in follower.read()] == [
+        BlockFinal(3, b"\xab" * 32), RoundChanged(4, 1, "timeout"),
+    ]
+    write(path, make_line("Listening", address="x"))
+    assert [decode_event(told) for told in follower.read()] == [None]
+
+
+def test_ports_are_different_and_those_in_use_are_left_out():
+    first = find_ports(3)
+    with socket.create_server(("127.0.0.1", first[1])):
+        again = find_ports(3)
+    assert len({*first}) == 3
+    assert first[1] not in again
+
+
+class Echo:
+    """Rules, proxies with one way from 0 to 1, and a server that says everything back."""
+
+    def __init__(self):
+        self.rules = RuleSet(range(TABLE))
+        self.proxies = Proxies(self.rules, lambda: round(trio.current_time() * 1e9 * SPEED),
+                               SPEED)
+
+    async def open(self, nursery):
+        listeners = await nursery.start(trio.serve_tcp, self.answer, 0)
+        port = await self.proxies.open(Way(0, 1, listeners[0].socket.getsockname()[1]))
+        nursery.start_soon(self.proxies.run)
+        return await trio.open_tcp_stream("127.0.0.1", port)
+
+    async def answer(self, stream):
+        while data := await stream.receive_some():
+            await stream.send_all(data)
+
+    async def time(self, stream):
+        """Virtual seconds that a word takes there and back."""
+        began_s = trio.current_time()
+        await stream.send_all(b"word")
+        assert await stream.receive_some() == b"word"
+        return (trio.current_time() - began_s) * SPEED
+
+
+async def test_a_proxy_carries_and_delays_as_the_rules_say(nursery):
+    echo = Echo()
+    async with await echo.open(nursery) as stream:
+        assert await echo.time(stream) < 5
+        slow = SlowLink(2, (1,), extra_ns=1_000_000_000)
+        echo.rules.add(slow)
+        assert await echo.time(stream) >= 2
+        echo.rules.remove(slow)
+        echo.rules.add(Loss(2, (0,), 0.0))
+        assert await echo.time(stream) < 5
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_lost_or_cut_off_comes_later_and_in_order(nursery):
+    echo = Echo()
+    async with await echo.open(nursery) as stream:
+        cut = Partition(2, ((0,),))
+        echo.rules.add(cut)
+        await stream.send_all(b"one ")
+        with trio.move_on_after(5 * RTO_NS / 1e9 / SPEED) as waited:
+            await stream.receive_some()
+        assert waited.cancelled_caught
+        await stream.send_all(b"two")
+        echo.rules.remove(cut)
+        with trio.fail_after(10):
+            got = b""
+            while len(got) < 7:
+                got += await stream.receive_some()
+        assert got == b"one two"
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_proxy_ends_with_either_side_and_refuses_for_who_is_down(nursery):
+    echo = Echo()
+    async with await echo.open(nursery) as stream:
+        await stream.send_eof()
+        with trio.fail_after(10):
+            assert await stream.receive_some() == b""
+            (port,) = find_ports(1)
+            other = Proxies(echo.rules, lambda: 0, SPEED)
+            there = await other.open(Way(0, 1, port))
+            nursery.start_soon(other.run)
+            async with await trio.open_tcp_stream("127.0.0.1", there) as near:
+                assert await near.receive_some() == b""
+    nursery.cancel_scope.cancel()
+
+
+def make_run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return folder
+
+
+def fail_within(folder):
+    with claim_nodes(folder) as nodes:
+        (nodes / "relay-0").mkdir()
+        raise ValueError("broken")
+
+
+def test_nodes_folders_are_gone_afterwards_and_stay_after_an_error(tmp_path):
+    folder = make_run(tmp_path)
+    with claim_nodes(folder) as nodes:
+        (nodes / "relay-0").mkdir()
+    assert [*tmp_path.iterdir()] == [folder]
+    assert not any(folder.iterdir())
+    with pytest.raises(ValueError, match="broken") as caught:
+        fail_within(folder)
+    assert "stderr.log" in caught.value.__notes__[0]
+    assert (folder / "nodes" / "relay-0").is_dir()
+    assert [*tmp_path.iterdir()] == [folder]
+    assert not keep(tmp_path / "none", folder)
+
+
+@pytest.mark.slow
+async def test_a_janitor_clears_up_when_its_driver_is_killed(tmp_path):
+    folder = make_run(tmp_path)
+    nodes = tmp_path / "run.nodes"
+    (nodes / "relay-0").mkdir(parents=True)
+    driver = (
+        "import sys; from pathlib import Path; from bench.cluster.janitor import Janitor\n"
+        "janitor = Janitor(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(  # noqa: ASYNC220 - it starts at once
+        [sys.executable, "-c", driver, str(nodes), str(folder)], cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+    with trio.fail_after(30):
+        # the janitor is nobody's child any more: only the files tell
+        while folder.exists():  # noqa: ASYNC110
+            await trio.sleep_until(trio.current_time() + 0.05)
+    assert not nodes.exists()
+
+
+def test_a_janitor_that_is_told_to_go_leaves_all_as_it_is(tmp_path):
+    folder = make_run(tmp_path)
+    nodes = tmp_path / "run.nodes"
+    nodes.mkdir()
+    with Janitor(nodes, folder):
+        pass
+    assert nodes.is_dir()
+    clear(nodes, folder)
+    assert not nodes.exists()
+    assert not folder.exists()
