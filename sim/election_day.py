@@ -148,6 +148,7 @@ class ElectionDay:
 
     def upon_relay_final(self, at_ns: int, relay: int, height: int) -> None:
         """A relay tells those who came through it of their receipts."""
+        self._prover.note(relay, height)
         items = self._outcomes.get_items(relay, height)
         if items:
             self.voters.upon_final(at_ns, relay, height, items)

@@ -14,7 +14,7 @@ from node.receipt import decode_receipt
 from sim.errors import InvariantBroken
 from sim.hosted import HostedCity
 
-BLOCKS_KEPT: Final = 8
+BLOCKS_KEPT: Final = 256
 
 
 class Prover:
@@ -24,10 +24,11 @@ class Prover:
     prove it breaks an invariant: users were lied to.
     """
 
-    __slots__ = ("_city", "_sealed", "_trees", "checked")
+    __slots__ = ("_city", "_executed", "_sealed", "_trees", "checked")
 
     def __init__(self, city: HostedCity) -> None:
         self._city = city
+        self._executed: dict[int, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
         self._trees: dict[int, tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]] = {}
         self._sealed: dict[int, bytes] = {}
         self.checked = 0
@@ -35,7 +36,7 @@ class Prover:
     def verify(self, relay: int, height: int, transaction_ids: list[bytes]) -> int:
         """How many of these are proven to be in final block ``height``; all, or it raises."""
         city = self._city
-        tree, receipts, index_of = self._get_tree(relay, height)
+        tree, receipts, index_of = self._get_tree(height)
         proven_root = self._verify_sealed(relay, height, receipts)
         for transaction_id in transaction_ids:
             index = index_of.get(transaction_id)
@@ -49,26 +50,35 @@ class Prover:
         self.checked += len(transaction_ids)
         return len(transaction_ids)
 
-    def _get_tree(
-        self, relay: int, height: int
-    ) -> tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]:
+    def note(self, relay: int, height: int) -> None:
+        """``relay`` has block ``height`` as its head: keep the receipts for whoever asks later.
+
+        A relay that catches up passes several heights at once, and its clients ask about each.
+        """
+        if height in self._executed:
+            return
+        node = self._city.get_node(self._city.topology.config.validators + relay)
+        assert node is not None
+        output = node.chain.output
+        if output is None or node.chain.height != height:
+            return
+        ids = tuple(name for outcome in output.outcomes for name, _ in outcome)
+        self._executed[height] = (output.receipts, ids)
+        if len(self._executed) > BLOCKS_KEPT:
+            oldest = next(iter(self._executed))
+            del self._executed[oldest]
+            self._trees.pop(oldest, None)
+
+    def _get_tree(self, height: int) -> tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]:
         known = self._trees.get(height)
         if known is None:
-            node = self._city.get_node(self._city.topology.config.validators + relay)
-            assert node is not None
-            assert node.chain.height == height, "asked as the block becomes final"
-            output = node.chain.output
-            assert output is not None
-            receipts = output.receipts
+            assert height in self._executed, "noted as a relay had it"
+            receipts, ids = self._executed[height]
             index_of: dict[bytes, int] = {}
-            for index, (transaction_id, _) in enumerate(
-                item for outcome in output.outcomes for item in outcome
-            ):
+            for index, transaction_id in enumerate(ids):
                 # of a repeated transaction the first receipt says what became of it
                 index_of.setdefault(transaction_id, index)
             known = self._trees[height] = (MerkleTree(receipts), receipts, index_of)
-            if len(self._trees) > BLOCKS_KEPT:
-                del self._trees[next(iter(self._trees))]
         return known
 
     def _verify_sealed(self, relay: int, height: int, receipts: tuple[bytes, ...]) -> bytes:

@@ -378,3 +378,16 @@ def test_peers_scale_who_comes_late_however_they_are_given():
     by_option = scenario.with_overrides(peers=200)
     assert by_option.late.observers == 20
     assert scenario.with_overrides(settings={"peers": "200"}) == by_option
+
+
+def test_a_relay_that_catches_up_proves_the_blocks_that_it_passed():
+    """Heavy loss leaves relays some blocks behind: they take several at once, by sync."""
+    scenario = load_scenario("smoke").with_overrides(
+        users=300, faults=(
+            "crash validators=1 at=08:20 for=5m disk=lost",
+            "loss validators=all ratio=0.2 at=08:30", "partition region=south at=08:35 for=2m",
+        ),
+    )
+    result = Simulation(scenario, workers=0).run(lambda _: None)
+    assert result.metrics["lost.count"] == 0
+    assert all(invariant.held for invariant in result.invariants)
