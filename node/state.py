@@ -298,27 +298,31 @@ def _verify_absence(head: bytes, after: int, count: int, records: list[bytes]) -
         raise InvalidProof("state: the record exists")
     is_first = after == len(records)
     is_last = after == count
-    match records:
-        case [] if count == 0:
+    if not records and count == 0:
+        return
+    if len(records) == 1:
+        only = records[0]
+        if (is_first and head < only) or (is_last and only < head):
             return
-        case [only] if (is_first and head < only) or (is_last and only < head):
-            return
-        case [before, behind] if before < head < behind:
-            return
+    if len(records) == 2 and records[0] < head < records[1]:
+        return
     raise InvalidProof("state: not the neighbours")
 
 
 def _decode_proof(proof: bytes) -> tuple[list[bytes], bytes, int, list[bytes]]:
     try:
-        match decode(proof, PROOF_BYTES_MAX, 16):
-            case [list(levels), bytes(leaves), int(at), list(items)] if (
-                len(levels) == _DEPTH or (len(levels) < _DEPTH and not leaves)
-            ):
-                pass
-            case _:
-                raise InvalidProof("state: proof is not [siblings, leaves, place, records]")
+        fields = decode(proof, PROOF_BYTES_MAX, 16)
     except InvalidEncoding as error:
         raise InvalidProof(f"state: {error}") from error
+    if not isinstance(fields, list) or len(fields) != 4:
+        raise InvalidProof("state: proof is not [siblings, leaves, place, records]")
+    levels, leaves, at, items = fields
+    if not (
+        isinstance(levels, list) and isinstance(leaves, bytes) and isinstance(at, int)
+        and isinstance(items, list)
+        and (len(levels) == _DEPTH or (len(levels) < _DEPTH and not leaves))
+    ):
+        raise InvalidProof("state: proof is not [siblings, leaves, place, records]")
     siblings = [level for level in levels if type(level) is bytes]
     records = [item for item in items if type(item) is bytes]
     if len(siblings) != len(levels) or len(records) != len(items) or type(at) is not int:
