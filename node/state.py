@@ -273,6 +273,8 @@ def verify_record(root: Digest, key: bytes, value: bytes | None, proof: bytes) -
 
     Raises InvalidProof with the step that failed.
     """
+    if len(key) >= 1 << 8 * _SIZE_BYTES:
+        raise InvalidProof("state: key too long")
     siblings, leaves, at, records = _decode_proof(proof)
     for record in records:
         begin = DIGEST_BYTES * at
@@ -317,6 +319,8 @@ def _decode_proof(proof: bytes) -> tuple[list[bytes], bytes, int, list[bytes]]:
     if not isinstance(fields, list) or len(fields) != 4:
         raise InvalidProof("state: proof is not [siblings, leaves, place, records]")
     levels, leaves, at, items = fields
+    # asked before the name is narrowed: compiled, True would be a number after that
+    is_whole = type(at) is int
     if not (
         isinstance(levels, list) and isinstance(leaves, bytes) and isinstance(at, int)
         and isinstance(items, list)
@@ -325,7 +329,7 @@ def _decode_proof(proof: bytes) -> tuple[list[bytes], bytes, int, list[bytes]]:
         raise InvalidProof("state: proof is not [siblings, leaves, place, records]")
     siblings = [level for level in levels if type(level) is bytes]
     records = [item for item in items if type(item) is bytes]
-    if len(siblings) != len(levels) or len(records) != len(items) or type(at) is not int:
+    if len(siblings) != len(levels) or len(records) != len(items) or not is_whole:
         raise InvalidProof("state: siblings or records of the wrong type")
     if len(leaves) % DIGEST_BYTES or any(len(x) != _SIBLINGS_BYTES for x in siblings):
         raise InvalidProof("state: siblings or leaves of the wrong size")

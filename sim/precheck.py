@@ -83,9 +83,10 @@ class Precheck:
     def close(self) -> None:
         """Nothing more is wanted. Closing twice is harmless."""
         self._connection.close()
+        self.process.join(_JOIN_S)  # it reads the pipe's end
         if self.process.exitcode is None:
-            self.process.terminate()
-            self.process.join(_JOIN_S)
+            self.process.kill()
+            self.process.join()
 
     def _bury(self) -> WorkerDied:
         self.process.join(_JOIN_S)
@@ -94,7 +95,8 @@ class Precheck:
 
 def run_precheck(connection: "Connection[bytes, bytes]") -> None:
     """The process's whole life: one byte for each record, in order, until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the simulation decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # both go to all; the simulation decides
     file = connection.fileno()
     rest = b""
     while True:

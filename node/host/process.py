@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import trio
 
@@ -23,7 +23,6 @@ from node.host.genesis import encode_genesis
 from node.host.host import Host
 from node.host.index import Index
 from node.host.keystore import load_key
-from node.host.limits import Limits
 from node.host.links import Links, Target
 from node.host.settings import Address, Settings, load_genesis
 from node.host.store import Store
@@ -71,7 +70,7 @@ def open_parts(
         stack.callback(store.close)
         links = Links(
             identity=identity, role=settings.role, genesis=genesis,
-            genesis_file=encode_genesis(genesis), limits=Limits(**asdict(settings.limits)),
+            genesis_file=encode_genesis(genesis), limits=settings.limits,
             targets=targets, listen=settings.listen, random=random.random,
         )
         clock = Clock(settings.clock_speed, settings.clock_origin_ns)

@@ -33,6 +33,7 @@ from node.host.genesis import (
     load_genesis,
     save_genesis,
 )
+from node.host.limits import Limits
 from node.host.table import Table
 from node.inputs import Role
 from node.types import PublicKey
@@ -69,28 +70,6 @@ class PeerAddress(NamedTuple):
     port: int
     identity: PublicKey
     role: Role
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What others may take of this machine's links. Raises SettingsError if not positive."""
-
-    inbound_max: int = 64
-    pending_max: int = 64
-    handshake_timeout_s: float = 5
-    idle_timeout_s: float = 60
-    ping_interval_s: float = 5
-    evictable_after_s: float = 300
-    outbound_bytes_max: int = 16 * 1024 * 1024
-    backoff_min_s: float = 0.25
-    backoff_max_s: float = 30
-    accept_pause_s: float = 0.1
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if not 0 < value < 2**40:  # also refuses what is not a number
-                raise SettingsError(f"limits.{item.name}", value, "give a positive number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,3 +174,8 @@ def test_each_failure_says_which_step_failed():
     crowd = EMPTY_STATE.with_changes(dict.fromkeys(CROWD, b"x"))
     absent = tamper(crowd.prove(CROWD[0]), 3, lambda records: [])
     assert refuse(crowd.root, CROWD[1], None, absent) == "state: not the neighbours"
+
+
+def test_a_key_that_no_record_can_have_is_refused():
+    proof = STATE.prove(b"a/1")
+    assert refuse(STATE.root, bytes(1 << 16), b"one", proof) == "state: key too long"
