@@ -14,7 +14,8 @@ run: $(VENV)/.installed-fast
 	@$(BIN)/veche compile || echo "going on without: the same results, in half as much time again" >&2
 	$(BIN)/veche run election-day
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test $(VENV)/.installed-fast
+	@$(BIN)/veche compile || echo "going on without: its tests are skipped" >&2
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 lint: $(VENV)/.installed-dev

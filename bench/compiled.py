@@ -141,24 +141,38 @@ def list_modules() -> list[str]:
 
 
 def is_safe(path: Path) -> bool:
-    """Whether mypyc means by this module what Python does.
+    """Whether mypyc means by this module what Python does. Three things it does not:
 
-    It does not for patterns that take lists apart, nor for one name of two handlers' errors;
-    such modules read what strangers send, where that would matter most, and stay as they are.
+    - ``int(name)`` within a pattern makes 1 of True, so that a later look at the type sees an
+      int; ``is_below`` as a guard does not.
+    - ``as`` and ``*`` within patterns bind wrongly or raise.
+    - One name for the errors of two handlers of a function has the first one's type.
+
+    Such modules read what strangers send, where that would matter most, and stay sources.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.MatchSequence):
-            return False
-        if isinstance(node, ast.FunctionDef):
-            caught = {
-                (handler.name, ast.dump(handler.type))
-                for handler in ast.walk(node)
-                if isinstance(handler, ast.ExceptHandler) and handler.name and handler.type
-            }
-            if len({name for name, _ in caught}) < len(caught):
-                return False
-    return True
+    return not any(
+        _binds_otherwise(node) or (isinstance(node, ast.FunctionDef) and _catches_twice(node))
+        for node in ast.walk(tree)
+    )
+
+
+def _binds_otherwise(node: ast.AST) -> bool:
+    match node:
+        case ast.MatchClass(cls=ast.Name(id="int")):
+            return True
+        case ast.MatchAs(pattern=ast.pattern()) | ast.MatchStar():
+            return True
+    return False
+
+
+def _catches_twice(function: ast.FunctionDef) -> bool:
+    caught = {
+        (handler.name, ast.dump(handler.type))
+        for handler in ast.walk(function)
+        if isinstance(handler, ast.ExceptHandler) and handler.name and handler.type
+    }
+    return len({name for name, _ in caught}) < len(caught)
 
 
 def list_node() -> list[Path]:

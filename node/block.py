@@ -8,7 +8,7 @@ the re-stamping that stalled Besu (#6732) has nothing to get wrong; the seals si
 from dataclasses import dataclass
 from typing import Final
 
-from node.codec import Value, decode, encode
+from node.codec import Value, decode, encode, is_below
 from node.crypto import digest
 from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Genesis, Params
@@ -111,11 +111,10 @@ def decode_header(encoded: bytes) -> Header:
     except InvalidEncoding as error:
         raise InvalidMessage("header encoding", str(error)) from error
     match fields:
-        case [bytes(chain_id), int(height), bytes(parent), int(time_ns), bytes(proposer),
+        case [bytes(chain_id), height, bytes(parent), time_ns, bytes(proposer),
               bytes(bundles), bytes(receipts), bytes(state), list(validators), vote] if (
             validators and len(chain_id) == CHAIN_ID_BYTES
-            and 0 <= height < 2**53 and 0 <= time_ns < 2**63
-            and type(height) is int and type(time_ns) is int  # True is an int to a pattern
+            and is_below(height, 2**53) and is_below(time_ns, 2**63)
             and {len(parent), len(proposer), len(bundles), len(receipts), len(state)} == {32}
             and all(type(key) is bytes and len(key) == 32 for key in validators)
         ):
@@ -148,8 +147,8 @@ def decode_block(encoded: bytes, params: Params) -> Block:
     except InvalidEncoding as error:
         raise InvalidMessage("block encoding", str(error)) from error
     match fields:
-        case [bytes(header), int(round_number), list(seals), list(bundles)] if (
-            0 <= round_number <= params.rounds_max and type(round_number) is int
+        case [bytes(header), round_number, list(seals), list(bundles)] if (
+            is_below(round_number, params.rounds_max + 1)
             and len(seals) <= VALIDATORS_MAX
             and all(type(bundle) is bytes for bundle in bundles)
         ):
@@ -165,9 +164,8 @@ def decode_seals(values: list[Value]) -> tuple[Seal, ...]:
     seals = []
     for value in values:
         match value:
-            case [int(validator), bytes(signature)] if (
-                len(signature) == SIGNATURE_BYTES and 0 <= validator < VALIDATORS_MAX
-                and type(validator) is int
+            case [validator, bytes(signature)] if (
+                len(signature) == SIGNATURE_BYTES and is_below(validator, VALIDATORS_MAX)
             ):
                 seals.append(Seal(validator, signature))
             case _:

@@ -8,7 +8,7 @@ digests (after Narwhal's batches).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.codec import Value, decode, encode
+from node.codec import Value, decode, encode, is_below
 from node.crypto import Identity, digest
 from node.errors import InvalidEncoding, InvalidMessage, InvalidTransaction
 from node.params import Params
@@ -63,9 +63,9 @@ def decode_bundle(encoded: bytes, params: Params, work: Work = ALONE) -> Bundle:
     except InvalidEncoding as error:
         raise InvalidMessage("bundle encoding", str(error)) from error
     match fields:
-        case [bytes(chain_id), bytes(relay), int(sequence), list(items)] if (
+        case [bytes(chain_id), bytes(relay), sequence, list(items)] if (
             items and len(chain_id) == CHAIN_ID_BYTES and len(relay) == 32
-            and type(sequence) is int and sequence >= 0
+            and is_below(sequence, 2**64)
         ):
             if len(items) > params.bundle_transactions_max:
                 raise InvalidMessage("bundle encoding", "over bundle_transactions_max")

@@ -7,7 +7,7 @@ encodings, hence two ids, exist for one transaction). Sizes and counts are check
 the bytes before anything is built, for a megabyte of empty containers decodes to 74 MB.
 """
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 import msgpack
 
@@ -42,15 +42,25 @@ def decode(data: bytes, bytes_max: int, elements_max: int = ELEMENTS_MAX) -> Val
         raise InvalidEncoding("oversized", size)
     try:
         end = _scan(data, size, elements_max)
-    except IndexError as error:
-        raise InvalidEncoding("truncated", size) from error
+    except IndexError as past_end:
+        raise InvalidEncoding("truncated", size) from past_end
     if end != size:
         raise InvalidEncoding("truncated" if end > size else "trailing bytes", size)
     try:
         value: Value = msgpack.unpackb(data, raw=False, use_list=True)
-    except ValueError as error:  # a string that is not UTF-8: the scan saw to all else
-        raise InvalidEncoding("malformed", size) from error
+    except ValueError as not_utf8:  # the scan saw to all else
+        raise InvalidEncoding("malformed", size) from not_utf8
     return value
+
+
+def is_whole(value: Value) -> TypeGuard[int]:
+    """Whether ``value`` is an integer; booleans are none, though patterns take True for one."""
+    return type(value) is int
+
+
+def is_below(value: Value, end: int) -> TypeGuard[int]:
+    """Whether ``value`` is an integer from 0 to ``end - 1``."""
+    return type(value) is int and 0 <= value < end
 
 
 def _scan(data: bytes, size: int, elements_max: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.block import Block, Seal, decode_header, decode_seals, make_block
-from node.codec import Value, decode, encode
+from node.codec import Value, decode, encode, is_below
 from node.consensus.seals import SignatureCheck, verify_seals
 from node.crypto import is_signature_valid
 from node.errors import InvalidBlock, InvalidEncoding, InvalidMessage, InvalidProof
@@ -111,8 +111,8 @@ def _verify_sealed(
 ) -> Block:
     try:
         header = decode_header(sealed.header)
-    except InvalidMessage as error:
-        raise InvalidProof(f"header: {error.detail}") from error
+    except InvalidMessage as no_header:
+        raise InvalidProof(f"header: {no_header.detail}") from no_header
     if header.chain_id != chain_id:
         raise InvalidProof("header: another chain")
     if header.validators != validators:
@@ -121,8 +121,8 @@ def _verify_sealed(
     block = make_block(header, sealed.round, sealed.seals, ())
     try:
         verify_seals(block, validators, check_signature)
-    except InvalidBlock as error:
-        raise InvalidProof(f"seals: {error.reason}") from error
+    except InvalidBlock as not_sealed:
+        raise InvalidProof(f"seals: {not_sealed.reason}") from not_sealed
     return block
 
 
@@ -136,8 +136,8 @@ def encode_inclusion_proof(proof: InclusionProof) -> bytes:
 def decode_inclusion_proof(encoded: bytes) -> InclusionProof:
     """Raises InvalidProof("encoding: ...") for anything that is not one."""
     match _decode(encoded):
-        case [sealed, bytes(receipt), int(index), int(count), list(path)] if (
-            type(index) is int and type(count) is int and 0 <= index < count
+        case [sealed, bytes(receipt), index, count, list(path)] if (
+            is_below(count, 2**64) and is_below(index, count)
         ):
             steps = tuple(step for step in path if type(step) is bytes and len(step) == 32)
             if len(steps) == len(path):
@@ -177,9 +177,7 @@ def _decode(encoded: bytes) -> Value:
 
 def _take_sealed(value: Value) -> SealedHeader:
     match value:
-        case [bytes(header), int(round_number), list(seals)] if (
-            type(round_number) is int and 0 <= round_number < 2**53
-        ):
+        case [bytes(header), round_number, list(seals)] if is_below(round_number, 2**53):
             try:
                 return SealedHeader(
                     header=header, round=round_number, seals=decode_seals(seals)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from node.codec import decode, encode
+from node.codec import decode, encode, is_below
 from node.errors import InvalidEncoding, InvalidProof
 from node.types import DIGEST_BYTES, Digest
 
@@ -35,10 +35,9 @@ def decode_receipt(encoded: bytes) -> Receipt:
     """Raises InvalidProof when ``encoded`` is not a receipt."""
     try:
         match decode(encoded, _RECEIPT_BYTES_MAX, 8):
-            case [bytes(transaction_id), int(height), int(index), str(status)] if (
-                len(transaction_id) == DIGEST_BYTES and type(height) is int
-                and type(index) is int  # True is an int to a pattern
-                and height >= 0 and index >= 0
+            case [bytes(transaction_id), height, index, str(status)] if (
+                len(transaction_id) == DIGEST_BYTES
+                and is_below(height, 2**64) and is_below(index, 2**64)
             ):
                 return Receipt(transaction_id, height, index, status)
     except InvalidEncoding as error:

@@ -9,7 +9,7 @@ give the root to which the header at the mark's height commits, or they are refu
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from node.codec import Value, decode, encode
+from node.codec import Value, decode, encode, is_below
 from node.consensus.authorities import Authorities
 from node.consensus.tally import Ballot, ValidatorTally
 from node.errors import InvalidBlock, InvalidEncoding
@@ -37,8 +37,8 @@ class Mark:
 def decode_mark(encoded: bytes, epoch_blocks: int) -> Mark:
     """Raises InvalidEncoding for anything that is not a mark."""
     match decode(encoded, len(encoded)):
-        case [int(height), bytes(digest), list(validators), list(ballots)] if (
-            validators and type(height) is int and height >= 1 and len(digest) == DIGEST_BYTES
+        case [height, bytes(digest), list(validators), list(ballots)] if (
+            validators and is_below(height, 2**64) and height and len(digest) == DIGEST_BYTES
         ):
             tally = ValidatorTally(
                 tuple(_decode_key(key, encoded) for key in validators),

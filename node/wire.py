@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias, final
 
 from node.block import Block, decode_block
 from node.bundle import Bundle, decode_bundle
-from node.codec import decode, encode
+from node.codec import decode, encode, is_below
 from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Params
 from node.types import Digest
@@ -105,18 +105,19 @@ def decode_frame(frame: bytes, params: Params, work: Work = ALONE) -> Message:
         fields = decode(frame, bytes_max, 8 + params.sync_blocks_max)
     except InvalidEncoding as error:
         raise InvalidMessage("frame encoding", str(error)) from error
-    if isinstance(fields, list) and any(type(field) is bool for field in fields):
-        raise InvalidMessage("frame encoding", "True is no number")  # but it is to a pattern
+    if isinstance(fields, list) and fields and fields[0] is True:
+        raise InvalidMessage("frame encoding", "True is no tag")  # but it equals one
     # literals, for a plain name in a pattern would match anything
     match fields:
-        case [1, int(height), bytes(head)] if len(head) == 32 and 0 <= height < 2**53:
+        case [1, height, bytes(head)] if len(head) == 32 and is_below(height, 2**53):
             return Status(height, head)
         case [2, bytes(encoded)]:
             return BundleCarried(work.once(decode_bundle, encoded, encoded, params, work))
         case [3, bytes(encoded)]:
             return BlockCarried(decode_block(encoded, params))
-        case [4, int(first), int(count)] if (
-            0 < first < 2**53 and 0 < count <= params.sync_blocks_max
+        case [4, first, count] if (
+            is_below(first, 2**53) and first
+            and is_below(count, params.sync_blocks_max + 1) and count
         ):
             return BlocksWanted(first, count)
         case [5, list(blocks)] if all(type(block) is bytes for block in blocks):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeGuard
+from typing import Protocol, TypeAlias
 
 from node.codec import Value
 from node.errors import Refused
@@ -41,11 +41,6 @@ class Call:
 Handler: TypeAlias = Callable[[Ledger, Call], None]
 """Changes the ledger or raises Refused(reason). A payload of the wrong shape is
 Refused("bad payload"). Checks come first, writes last."""
-
-
-def is_below(value: Value, end: int) -> TypeGuard[int]:
-    """Whether ``value`` is a whole number from 0 to ``end - 1``; booleans are none."""
-    return type(value) is int and 0 <= value < end
 
 
 def require_registrar(call: Call) -> None:

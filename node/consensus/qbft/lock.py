@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.block import Block, decode_block
-from node.codec import Value, decode, encode
-from node.consensus.qbft.messages import Decoder, Prepare, encode_message
+from node.codec import Value, decode, encode, is_below
+from node.consensus.qbft.messages import HEIGHT_MAX, Decoder, Prepare, encode_message
 from node.effects import Persist
 from node.params import Params
 from node.types import Digest
@@ -85,13 +85,16 @@ class Lock:
 def decode_lock(record: bytes, decode_payload: Decoder, params: Params) -> Lock:
     """The promises in a record that this node wrote; raises NodeError if it is damaged."""
     match decode(record, len(record)):
-        case [int(height), int(round_number), voted, None] if (
-            voted is None or isinstance(voted, bytes)
+        case [height, round_number, voted, None] if (
+            is_below(height, HEIGHT_MAX) and is_below(round_number, HEIGHT_MAX)
+            and (voted is None or isinstance(voted, bytes))
         ):
             return Lock(height, round_number, voted)
-        case [int(height), int(round_number), voted,
-              [int(prepared_round), bytes(block), list(payloads)]] if (
-            voted is None or isinstance(voted, bytes)
+        case [height, round_number, voted,
+              [prepared_round, bytes(block), list(payloads)]] if (
+            is_below(height, HEIGHT_MAX) and is_below(round_number, HEIGHT_MAX)
+            and is_below(prepared_round, round_number + 1)
+            and (voted is None or isinstance(voted, bytes))
         ):
             prepares = []
             for payload in payloads:

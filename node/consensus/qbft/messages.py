@@ -17,7 +17,7 @@ from node.block import (
     compute_seal_message,
     decode_block,
 )
-from node.codec import Value, decode, encode
+from node.codec import Value, decode, encode, is_below
 from node.crypto import digest
 from node.errors import InvalidEncoding, InvalidMessage
 from node.params import Params
@@ -27,6 +27,9 @@ BALLOT_BYTES_MAX: Final = 192
 """More than any Prepare, Commit or bare RoundChange needs."""
 
 HEIGHT_MAX: Final = 2**53
+
+Place: TypeAlias = tuple[int, int, int]
+"""Height, round and author: what every message begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +160,17 @@ def decode_message(payload: bytes, chain_id: bytes, params: Params) -> Message:
     Raises InvalidMessage("message encoding"), and ("block encoding") or ("header encoding")
     for the block in it.
     """
-    fields = _decode_fields(payload, params)
-    match fields[0]:
+    place, fields = _decode_fields(payload, params)
+    match payload[1]:
         case 1 | 2:
-            return _read_ballot(fields, chain_id)
+            return _read_ballot(payload[1], place, fields, chain_id)
         case 3:
-            return _read_round_change(fields, chain_id, params)
+            return _read_round_change(place, fields, chain_id, params)
         case _:
-            return _read_proposal(fields, chain_id, params)
+            return _read_proposal(place, fields, chain_id, params)
 
 
-def _decode_fields(payload: bytes, params: Params) -> list[Value]:
+def _decode_fields(payload: bytes, params: Params) -> tuple[Place, list[Value]]:
     # A canonical array of fewer than 16 elements shows its length and kind in two bytes, so the
     # limit is known before anything is decoded.
     counts = {_PROPOSAL: 8, _PREPARE: 6, _COMMIT: 6, _ROUND_CHANGE: 9}
@@ -186,22 +189,20 @@ def _decode_fields(payload: bytes, params: Params) -> list[Value]:
     assert isinstance(fields, list)
     height, round_number, author = fields[1:4]
     if not (
-        _is_number(height, HEIGHT_MAX) and height != 0
-        and _is_number(round_number, params.rounds_max + 1)
-        and _is_number(author, VALIDATORS_MAX)
+        is_below(height, HEIGHT_MAX) and height != 0
+        and is_below(round_number, params.rounds_max + 1)
+        and is_below(author, VALIDATORS_MAX)
     ):
         raise InvalidMessage("message encoding", "height, round or author out of range")
-    return fields
+    return (height, round_number, author), fields[4:]
 
 
-def _is_number(value: Value, limit: int) -> bool:
-    return type(value) is int and 0 <= value < limit
-
-
-def _read_ballot(fields: list[Value], chain_id: bytes) -> Prepare | Commit:
+def _read_ballot(
+    kind: int, place: Place, fields: list[Value], chain_id: bytes
+) -> Prepare | Commit:
+    height, round_number, author = place
     match fields:
-        case [kind, int(height), int(round_number), int(author),
-              bytes(of), bytes(signature)] if (
+        case [bytes(of), bytes(signature)] if (
             len(of) == DIGEST_BYTES and len(signature) == SIGNATURE_BYTES
         ):
             if kind == _COMMIT:
@@ -212,13 +213,17 @@ def _read_ballot(fields: list[Value], chain_id: bytes) -> Prepare | Commit:
     raise InvalidMessage("message encoding", "wrong fields of a Prepare or Commit")
 
 
-def _read_round_change(fields: list[Value], chain_id: bytes, params: Params) -> RoundChange:
+def _read_round_change(
+    place: Place, fields: list[Value], chain_id: bytes, params: Params
+) -> RoundChange:
+    height, round_number, author = place
     match fields:
-        case [_, int(height), int(round_number), int(author), prepared_round, prepared_digest,
-              bytes(signature), block, list(prepares)] if (
+        case [
+            prepared_round, prepared_digest, bytes(signature), block, list(prepares)
+        ] if (
             (block is None or isinstance(block, bytes))
             and len(signature) == SIGNATURE_BYTES and len(prepares) <= VALIDATORS_MAX
-            and (prepared_round is None or _is_number(prepared_round, params.rounds_max + 1))
+            and (prepared_round is None or is_below(prepared_round, params.rounds_max + 1))
             and (prepared_digest is None or type(prepared_digest) is bytes)
         ):
             assert prepared_round is None or isinstance(prepared_round, int)
@@ -234,10 +239,12 @@ def _read_round_change(fields: list[Value], chain_id: bytes, params: Params) -> 
     raise InvalidMessage("message encoding", "wrong fields of a RoundChange")
 
 
-def _read_proposal(fields: list[Value], chain_id: bytes, params: Params) -> Proposal:
+def _read_proposal(
+    place: Place, fields: list[Value], chain_id: bytes, params: Params
+) -> Proposal:
+    height, round_number, author = place
     match fields:
-        case [_, int(height), int(round_number), int(author), bytes(encoded),
-              bytes(signature), list(changes), list(prepares)] if (
+        case [bytes(encoded), bytes(signature), list(changes), list(prepares)] if (
             len(signature) == SIGNATURE_BYTES
             and max(len(changes), len(prepares)) <= VALIDATORS_MAX
         ):

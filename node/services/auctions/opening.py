@@ -6,7 +6,7 @@ transaction; a lot's record begins with its first valid bid.
 
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
@@ -23,7 +23,7 @@ from node.services.auctions.records import (
     make_settled_key,
     pack_auction,
 )
-from node.services.call import Call, is_below, require_registrar
+from node.services.call import Call, require_registrar
 
 EXTENSION_MAX: Final = 1 << 16
 """Heights in one extension, and extensions of one lot."""

@@ -15,7 +15,7 @@ mildness is that a bidder may look at others' reveals and then keep silent.
 from collections.abc import Sequence
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below
 from node.crypto import digest
 from node.errors import Refused
 from node.ledger import Ledger
@@ -37,7 +37,7 @@ from node.services.auctions.records import (
     unpack_lot,
     unpack_sealed_bid,
 )
-from node.services.call import Call, is_below
+from node.services.call import Call
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest, PublicKey
 
 SALT_BYTES: Final = 32

@@ -4,7 +4,7 @@ Anyone may send it, for there is nothing to choose. A lot that was extended make
 wait; extensions are bounded, so that all lots close.
 """
 
-from node.codec import Value
+from node.codec import Value, is_below
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
@@ -19,7 +19,7 @@ from node.services.auctions.records import (
     make_settled_key,
     unpack_lot,
 )
-from node.services.call import Call, is_below
+from node.services.call import Call
 
 
 def make_settle_lots(auction: int, lots: int) -> list[Value]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from struct import unpack
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below, is_whole
 from node.crypto import digest
 from node.errors import Refused
 from node.ledger import Ledger
@@ -81,8 +81,9 @@ def process_register_voters(ledger: Ledger, call: Call) -> None:
     known.
     """
     match call.payload:
-        case [int(voting), int(page), bytes(districts)] if (
-            0 <= page < PAGES_MAX and 0 < len(districts) <= PAGE_VOTERS
+        case [voting, page, bytes(districts)] if (
+            is_whole(voting) and is_below(page, PAGES_MAX)
+            and 0 < len(districts) <= PAGE_VOTERS
         ):
             pass
         case _:
@@ -109,7 +110,9 @@ def process_issue_ballots(ledger: Ledger, call: Call) -> None:
     unknown voter or already issued.
     """
     match call.payload:
-        case [int(voting), bytes(voters)] if _is_batch(voters, _VOTER_BYTES):
+        case [voting, bytes(voters)] if (
+            is_whole(voting) and _is_batch(voters, _VOTER_BYTES)
+        ):
             pass
         case _:
             raise Refused(BAD_PAYLOAD)
@@ -148,8 +151,8 @@ def process_add_voter_keys(ledger: Ledger, call: Call) -> None:
     district, key known or too many keys.
     """
     match call.payload:
-        case [int(voting), bytes(keys), bytes(districts), bytes(commitments)] if (
-            _is_batch(keys, KEY_BYTES)
+        case [voting, bytes(keys), bytes(districts), bytes(commitments)] if (
+            is_whole(voting) and _is_batch(keys, KEY_BYTES)
             and len(keys) == len(commitments) == KEY_BYTES * len(districts)
         ):
             pass

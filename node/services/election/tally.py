@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_whole
 from node.crypto import NONCE_BYTES, derive_box_public
 from node.errors import Refused
 from node.ledger import Ledger
@@ -95,7 +95,10 @@ def process_publish_share(ledger: Ledger, call: Call) -> None:
     published.
     """
     match call.payload:
-        case [int(voting), int(index), bytes(share)] if len(share) == SECRET_BYTES:
+        case [voting, index, bytes(share)] if (
+            is_whole(voting) and is_whole(index)
+            and len(share) == SECRET_BYTES
+        ):
             pass
         case _:
             raise Refused(BAD_PAYLOAD)
@@ -147,7 +150,7 @@ def process_decrypt_ballots(ledger: Ledger, call: Call) -> None:
     mismatch: its plain is not what the box holds; it then stays as it was.
     """
     match call.payload:
-        case [int(voting), bytes(keys), bytes(plains)]:
+        case [voting, bytes(keys), bytes(plains)] if is_whole(voting):
             count, rest = divmod(len(keys), KEY_BYTES)
             if rest or not 0 < count <= DECRYPT_MAX or len(plains) != count * PLAIN_BYTES:
                 raise Refused(BAD_PAYLOAD)
@@ -248,7 +251,9 @@ def _resolve_group(ledger: Ledger, voting: int, secret: bytes, keys: list[Public
 
 def _read_groups(call: Call) -> tuple[int, list[tuple[bytes, list[PublicKey]]]]:
     match call.payload:
-        case [int(voting), list(values)] if 0 < len(values) <= GROUPS_MAX:
+        case [voting, list(values)] if (
+            is_whole(voting) and 0 < len(values) <= GROUPS_MAX
+        ):
             return voting, [_read_group(value) for value in values]
     raise Refused(BAD_PAYLOAD)
 

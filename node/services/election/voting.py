@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below, is_whole
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
@@ -143,7 +143,7 @@ def find_closed(ledger: Ledger, voting: int) -> Standing:
 
 def _read_voting(call: Call) -> int:
     match call.payload:
-        case [int(voting)]:
+        case [voting] if is_whole(voting):
             return voting
     raise Refused(BAD_PAYLOAD)
 
@@ -151,16 +151,16 @@ def _read_voting(call: Call) -> int:
 def _read_terms(call: Call) -> tuple[int, int, Terms]:
     match call.payload:
         case [
-            int(voting), int(districts), int(choices), int(open_ns), int(close_ns),
-            int(grace_ns), list(values), int(threshold), bytes(box_public),
+            voting, districts, choices, open_ns, close_ns, grace_ns, list(values), threshold,
+            bytes(box_public),
         ] if (
-            0 <= voting < VOTINGS_MAX
-            and 0 < districts <= DISTRICTS_MAX
-            and 1 < choices <= CHOICES_MAX
-            and 0 <= open_ns < close_ns < _TIME_NS_MAX
-            and 0 <= grace_ns < _TIME_NS_MAX
+            is_below(voting, VOTINGS_MAX)
+            and is_below(districts, DISTRICTS_MAX + 1) and districts
+            and is_below(choices, CHOICES_MAX + 1) and choices > 1
+            and is_below(close_ns, _TIME_NS_MAX) and is_below(open_ns, close_ns)
+            and is_below(grace_ns, _TIME_NS_MAX)
             and 0 < len(values) <= HOLDERS_MAX
-            and 0 < threshold <= len(values)
+            and is_below(threshold, len(values) + 1) and threshold
             and len(box_public) == KEY_BYTES
         ):
             return voting, open_ns, Terms(

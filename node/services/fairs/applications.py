@@ -8,11 +8,11 @@ order of the applicants' clicks is measured outside.
 
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call, is_below, require_registrar
+from node.services.call import Call, require_registrar
 from node.services.fairs.records import (
     CREATED,
     DEMAND_BYTES,

@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
+from node.codec import is_below
 from node.errors import Refused
 from node.ledger import Ledger, Readable
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call, is_below
+from node.services.call import Call
 from node.types import KEY_BYTES, PublicKey
 
 SEASONS_MAX: Final = 1 << 16

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from struct import pack, unpack, unpack_from
 from typing import Final
 
-from node.codec import Value
+from node.codec import Value, is_below
 from node.errors import Refused
 from node.ledger import Ledger
 from node.receipt import BAD_PAYLOAD
-from node.services.call import Call, is_below, require_registrar
+from node.services.call import Call, require_registrar
 from node.services.fairs.records import (
     BATCH_MAX,
     DEMAND_BYTES,
