@@ -17,6 +17,8 @@ from node.types import CHAIN_ID_BYTES, SIGNATURE_BYTES, Digest, PublicKey, Signa
 HEADER_BYTES_MAX: Final = 64 * 1024
 VALIDATORS_MAX: Final = 1_024
 
+_ARRAY_OF_4: Final = b"\x94"
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:
@@ -82,9 +84,22 @@ def make_block(
     header: Header, round_number: int, seals: tuple[Seal, ...], bundles: tuple[bytes, ...]
 ) -> Block:
     """A block with its encoding."""
-    sealed: Value = [[seal.validator, seal.signature] for seal in seals]
-    encoded = encode([header.encoded, round_number, sealed, bundles])
+    encoded = _encode_head(header, round_number, seals) + encode(bundles)
     return Block(header, round_number, seals, bundles, encoded)
+
+
+def seal_block(block: Block, round_number: int, seals: tuple[Seal, ...]) -> Block:
+    """``block`` as it was sealed in ``round_number``."""
+    # every validator seals each block: its bundles, nearly all of it, are not encoded again
+    before = len(_encode_head(block.header, block.round, block.seals))
+    encoded = _encode_head(block.header, round_number, seals) + block.encoded[before:]
+    return Block(block.header, round_number, seals, block.bundles, encoded)
+
+
+def _encode_head(header: Header, round_number: int, seals: tuple[Seal, ...]) -> bytes:
+    """All of a block's encoding that comes before its bundles."""
+    sealed: Value = [[seal.validator, seal.signature] for seal in seals]
+    return _ARRAY_OF_4 + encode(header.encoded) + encode(round_number) + encode(sealed)
 
 
 def make_genesis_block(genesis: Genesis, state_root: Digest) -> Block:

@@ -25,15 +25,7 @@ from zlib import crc32
 
 from sim.journal import Journal
 from sim.kernel import Kernel
-from sim.links import (
-    FROM_STEP,
-    JITTER_SHIFT,
-    LAST,
-    MASK,
-    SALT_STEP,
-    TO_STEP,
-    Links,
-)
+from sim.links import FAN, FROM_STEP, JITTER_SHIFT, MASK, SALT_STEP, TO_STEP, Links
 from sim.rules import DROP, RuleSet
 from sim.topology import Topology
 from sim.traffic import HEADER_BYTES, Traffic
@@ -65,6 +57,12 @@ class Content:
         self.is_delivered = bytearray(peers)
         self.tag = int.from_bytes(content[:7], "big")
         self.salt = self.tag * SALT_STEP & MASK
+
+    def hold(self, peer: int, since_ns: int) -> None:
+        """Whoever spreads it has it: nobody's copy will be a first one there."""
+        if since_ns < self.arrivals[peer]:
+            self.arrivals[peer] = since_ns
+        self.is_delivered[peer] = 1
 
     def forget(self, peer: int) -> None:
         """A later copy to this peer is a first one again."""
@@ -142,10 +140,11 @@ class Network:
         jitters, chances = links.jitters, links.chances
         ruled = self.rules.active
         downlink_ps, incarnations = self._downlink_ps, self._incarnations
-        at, arrive = self._kernel.at, self._arrive
-        for receiver, link in links.open_fan(sender, receivers):
+        at, arrive, lasts = self._kernel.at, self._arrive, links.lasts
+        for receiver, link, latency_ns, jitter_ns, loss in FAN.iter_unpack(
+            links.open_fan(sender, receivers)
+        ):
             start_ns += up_ns
-            latency_ns, jitter_ns, loss, last_ns = link
             index = (salt + receiver * TO_STEP) & MASK
             at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
             at_ns += size * downlink_ps[receiver] // 1_000
@@ -157,9 +156,10 @@ class Network:
                     self.traffic.drop("fault")
                     continue
                 at_ns += verdict
+            last_ns = lasts[link]
             if at_ns < last_ns:
                 at_ns = last_ns  # TCP: not before what was sent earlier on this link
-            link[LAST] = at_ns
+            lasts[link] = at_ns
             flight = (sender, receiver, frame, size, incarnations[receiver], tag, None)
             at(at_ns, arrive, flight)
 
@@ -175,28 +175,25 @@ class Network:
             return
         first_ns = start_ns
         known = self._contents.get(content) or self._remember(content)
-        arrivals = known.arrivals
-        if depart_ns < arrivals[sender]:
-            arrivals[sender] = depart_ns
-        # whoever spreads has it: nobody's copy will be a first one here
-        known.is_delivered[sender] = 1
-        tag = known.tag
+        known.hold(sender, depart_ns)
+        arrivals, tag = known.arrivals, known.tag
         salt = known.salt + sender * FROM_STEP
         is_noticed = size >= NOTICED_BYTES_MIN
         all_events = self._all_events
         flights, ruled, links = 0, self.rules.active, self._links
-        jitters, chances = links.jitters, links.chances
-        for receiver, link in links.open_fan(sender, receivers):
+        jitters, chances, lasts = links.jitters, links.chances, links.lasts
+        for receiver, link, latency_ns, jitter_ns, loss in FAN.iter_unpack(
+            links.open_fan(sender, receivers)
+        ):
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
-                if is_noticed and earlier_ns + link[0] <= start_ns:  # LATENCY
+                if is_noticed and earlier_ns + latency_ns <= start_ns:
                     continue
                 if not all_events:
                     # it cannot be the first: what it costs is its place in the uplink
                     start_ns += up_ns
                     continue
             start_ns += up_ns
-            latency_ns, jitter_ns, loss, last_ns = link
             index = (salt + receiver * TO_STEP) & MASK
             at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
             at_ns += size * self._downlink_ps[receiver] // 1_000
@@ -209,11 +206,12 @@ class Network:
                     flights += 1
                     continue
                 at_ns += verdict
+            last_ns = lasts[link]
             if at_ns < last_ns:
                 at_ns = last_ns
             # repeats leave no trace on the link's order, so that both ways of computing agree
             if at_ns < earlier_ns:
-                arrivals[receiver] = link[LAST] = at_ns
+                arrivals[receiver] = lasts[link] = at_ns
             elif not all_events:
                 continue
             flights += 1

@@ -6,6 +6,7 @@ function of the request. A worker that loses its crew (closed, crashed, killed) 
 """
 
 import multiprocessing
+import os
 import select
 import signal
 from collections import deque
@@ -23,6 +24,8 @@ LOOKAHEAD_CHUNKS = 48
 WORKERS_MAX = 64
 _INDEX_BYTES = 8
 _JOIN_S = 5.0
+_NICENESS = 5
+"""Who works ahead of need gives way to who is waited for, where they share a core."""
 
 # What may wait in a worker's pipe: both ends could otherwise wait for each other's reading.
 _PIPE_BYTES_MAX = 64 * 1024
@@ -233,6 +236,7 @@ def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None
     """A worker's whole life: answer requests until the crew is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ctrl-C goes to all; the crew decides
+    os.nice(_NICENESS)
     maker = factory()
     try:
         while True:

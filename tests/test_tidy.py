@@ -48,6 +48,7 @@ ALLOWED = {
     ("sim.precheck", "multiprocessing"): "checks signatures in a process of its own",
     ("sim.precheck", "os"): "reads and writes that process's pipe without waiting",
     ("sim.precheck", "signal"): "it leaves Ctrl-C to the parent",
+    ("sim.workers", "os"): "they give way to whoever is waited for",
     ("sim.workers", "select"): "waits for those processes",
     ("sim.workers", "signal"): "they leave Ctrl-C to the parent",
     ("sim.ballots", "nacl"): "makes users' keys, boxes and signatures flat out",

@@ -11,6 +11,7 @@ from node.block import (
     make_block,
     make_genesis_block,
     make_header,
+    seal_block,
 )
 from node.codec import encode
 from node.crypto import digest
@@ -22,6 +23,17 @@ ROOT = bytes(range(32))
 FIELDS = [CHAIN, 7, ROOT, 10**18, KEYS[0], ROOT, ROOT, ROOT, KEYS, None]
 HEADER = make_header(CHAIN, 7, ROOT, 10**18, KEYS[0], ROOT, ROOT, ROOT, KEYS, None)
 SEALS = (Seal(0, bytes(64)), Seal(3, b"s" * 64))
+
+
+@pytest.mark.parametrize("bundles", [(), (b"one",), (b"one", b"x" * 70_000) * 20])
+def test_a_sealed_block_is_the_block_with_other_seals(bundles):
+    proposed = make_block(HEADER, 0, (), bundles)
+    sealed = seal_block(proposed, 300, SEALS)
+    assert sealed == make_block(HEADER, 300, SEALS, bundles)
+    assert seal_block(sealed, 0, ()) == proposed
+    assert sealed.encoded == encode(
+        [HEADER.encoded, 300, [[seal.validator, seal.signature] for seal in SEALS], bundles]
+    )
 
 
 def refuse_header(fields):

@@ -1,6 +1,6 @@
 """What links cost."""
 
-from sim.links import JITTER, LATENCY, LOSS, TABLE, Links
+from sim.links import FAN, TABLE, Links
 from sim.streams import Streams
 from sim.topology import Topology, TopologyConfig
 
@@ -15,8 +15,8 @@ def make_links(seed: int = 1, config: TopologyConfig = CONFIG) -> Links:
 def test_a_link_takes_equally_long_both_ways():
     links = make_links()
     for one, other in [(0, 1), (5, 40), (41, 59)]:
-        assert links.open(one, other)[LATENCY] == links.open(other, one)[LATENCY]
-        assert links.compute_latency_ns(one, other) == links.open(one, other)[LATENCY]
+        assert links.open(one, other).latency_ns == links.open(other, one).latency_ns
+        assert links.compute_latency_ns(one, other) == links.open(one, other).latency_ns
 
 
 def test_links_are_made_when_first_used():
@@ -40,8 +40,10 @@ def test_a_mobile_link_is_slower_jitters_more_and_loses_more():
     links = Links(topology, streams)
     mobile = next(p.index for p in topology.peers if p.profile.name == "mobile")
     home = next(p.index for p in topology.peers if p.profile.name == "home")
-    for part in (LATENCY, JITTER, LOSS):
-        assert links.open(0, mobile)[part] > links.open(0, home)[part]
+    slow, quick = links.open(0, mobile), links.open(0, home)
+    assert slow.latency_ns > quick.latency_ns
+    assert slow.jitter_ns > quick.jitter_ns
+    assert slow.loss > quick.loss
 
 
 def test_chances_hold_every_number_once_and_jitters_have_mean_one():
@@ -53,3 +55,11 @@ def test_chances_hold_every_number_once_and_jitters_have_mean_one():
 def test_links_are_a_function_of_the_seed():
     assert make_links().open(1, 9) == make_links().open(1, 9)
     assert make_links(1).jitters != make_links(2).jitters
+
+
+def test_a_fan_holds_the_links_to_its_receivers_in_their_order():
+    links = make_links()
+    fan = links.open_fan(0, (9, 2, 5))
+    assert list(FAN.iter_unpack(fan)) == [links.open(0, to) for to in (9, 2, 5)]
+    assert [links.open(0, to).number for to in (9, 2, 5)] == [0, 1, 2]
+    assert links.lasts.tolist() == [0, 0, 0]

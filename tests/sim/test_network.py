@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node.inputs import Role
 from sim.kernel import EPOCH_NS
-from sim.links import LATENCY, LOSS, TABLE
+from sim.links import TABLE
 from sim.network import (
     CONTENTS_MAX,
     NOTICED_BYTES_MIN,
@@ -37,7 +37,7 @@ def test_a_frame_takes_both_queues_and_the_link():
     queues_ns = 2 * (100 + HEADER_BYTES) * GIGABIT_NS_PER_BYTE
     at_ns, receiver, sender, arrived = got[0]
     assert (receiver, sender, arrived) == (1, 0, frame)
-    least_ns = EPOCH_NS + 50 + queues_ns + wires.links.open(0, 1)[LATENCY]
+    least_ns = EPOCH_NS + 50 + queues_ns + wires.links.open(0, 1).latency_ns
     assert least_ns <= at_ns < least_ns + 2_000_000
 
 
@@ -104,7 +104,7 @@ def test_a_lost_packet_costs_a_round_trip_and_a_lost_single_packet_a_timeout():
     assert compute_wire(b"x" * 1_400) == (1_400 + 2 * HEADER_BYTES, 2)
     wires = Wires(SERVERS)
     got = make_sinks(wires)
-    wires.links.open(0, 1)[LOSS] = TABLE
+    wires.links.rows[0][1] = wires.links.open(0, 1)._replace(loss=TABLE)
     wires.network.send(0, 1, b"x", EPOCH_NS)
     wires.run()
     assert got[0][0] - EPOCH_NS > RTO_NS_MIN

@@ -8,7 +8,7 @@ This file runs a million times in an election day: what is late leaves it first.
 from collections.abc import Iterable
 from typing import Final
 
-from node.block import Block, Seal, compute_seal_message, make_block
+from node.block import Block, Seal, compute_seal_message, seal_block
 from node.codec import Value
 from node.consensus.engine import (
     CHECKED,
@@ -189,7 +189,7 @@ class Round:
         assert len(commits) >= self._seat.quorum
         # All seals at hand, sorted as the block's encoding wants them.
         seals = tuple(Seal(author, commits[author].signature) for author in sorted(commits))
-        return Decide(make_block(block.header, self.number, seals, block.bundles))
+        return Decide(seal_block(block, self.number, seals))
 
     def _move(self, phase: Phase) -> None:
         assert (self.phase, phase) in TRANSITIONS
