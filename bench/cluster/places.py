@@ -8,7 +8,15 @@ from pathlib import Path
 
 from node.host.genesis import save_genesis
 from node.host.keystore import create_key
-from node.host.settings import LOOPBACK, Address, Limits, PeerAddress, Settings, save_settings
+from node.host.settings import (
+    LOOPBACK,
+    Address,
+    HttpLimits,
+    Limits,
+    PeerAddress,
+    Settings,
+    save_settings,
+)
 from node.inputs import Role
 from node.params import Genesis
 from node.types import PublicKey
@@ -18,7 +26,7 @@ PORTS_FROM = 20_000
 PORTS_TO = 32_000
 """Below what Linux gives to outgoing connections, which may come before a node listens."""
 
-HTTP_RATE_PER_S = 100_000.0
+HTTP_LIMITS = HttpLimits(rate_per_s=100_000, burst=400_000)
 LINK_LIMITS = Limits(backoff_min_s=0.05, backoff_max_s=1.0)
 """Who was killed is dialled again soon: a minute of a cluster's day is a few seconds."""
 
@@ -121,7 +129,7 @@ def furnish(
         save_settings(Settings(
             role=place.role, genesis=genesis_path, key=key, data=place.data,
             listen=Address(LOOPBACK, place.port), peers=peers, http=http,
-            http_submit=http is not None, http_rate_per_s=HTTP_RATE_PER_S,
+            http_submit=http is not None, http_limits=HTTP_LIMITS,
             events=place.events, check_threads=1, clock_speed=speed,
             clock_origin_ns=origin_ns, limits=LINK_LIMITS,
         ), place.config)

@@ -5,7 +5,6 @@ connections; behind a proxy all clients are one, and the proxy has to do this pa
 """
 
 from collections import Counter
-from dataclasses import dataclass, fields
 from http import HTTPStatus
 
 import trio
@@ -13,44 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.host.buckets import Buckets
-from node.host.errors import SettingsError
+from node.host.limits import HttpLimits
 
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _SECOND_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLimits:
-    """What strangers may take of a node. Raises SettingsError if one is not positive.
-
-    Requests: ``rate_per_s`` and ``burst`` for each address, ``in_flight_max`` for all. A body
-    must come within ``body_timeout_s``, an answer within ``answer_timeout_s``, and be taken by
-    its reader, piece by piece, within ``write_timeout_s``. A connection without a request ends
-    after ``idle_timeout_s``, whether nothing comes or half a head (slow-loris).
-    """
-
-    rate_per_s: float = 50
-    burst: int = 200
-    addresses_max: int = 4_096
-    in_flight_max: int = 64
-    connections_max: int = 256
-    connections_per_address_max: int = 64
-    body_timeout_s: float = 5
-    answer_timeout_s: float = 15
-    write_timeout_s: float = 10
-    idle_timeout_s: float = 5
-    accept_pause_s: float = 0.1
-    batch_bytes_max: int = 1024 * 1024
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            is_whole = not item.name.endswith("_s")
-            if type(value) not in ((int,) if is_whole else (int, float)) or not (
-                0 < value < 2**31
-            ):
-                kind = "positive whole number" if is_whole else "positive number"
-                raise SettingsError(f"http.{item.name}", value, f"give a {kind}")
 
 
 class HttpStats:

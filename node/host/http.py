@@ -25,8 +25,9 @@ from node.host import answers
 from node.host.answers import Json, Object
 from node.host.desk import Desk
 from node.host.errors import HostError
-from node.host.guard import Guard, HttpLimits, HttpStats, make_error
+from node.host.guard import Guard, HttpStats, make_error
 from node.host.index import Index, Place
+from node.host.limits import HttpLimits
 from node.host.metrics import CONTENT_TYPE, build_metrics
 from node.host.openapi import (
     BATCH_MAX,

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from node.host.errors import SettingsError
 
+BATCH_BYTES_MAX = 64 * 1024 * 1024
+"""A batch is decoded whole, in the task that serves all others too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -57,6 +60,51 @@ class Limits:
     def silent_after_s(self) -> float:
         """From when on a link that says nothing no longer stands for its identity."""
         return 3 * self.ping_interval_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What strangers may take of a node. Raises SettingsError if one is not positive.
+
+    Requests: ``rate_per_s`` and ``burst`` for each address, ``in_flight_max`` for all. A body
+    must come within ``body_timeout_s``, an answer within ``answer_timeout_s``, and be taken by
+    its reader, piece by piece, within ``write_timeout_s``. A connection without a request ends
+    after ``idle_timeout_s``, whether nothing comes or half a head (slow-loris). A batch of
+    transactions has at most ``batch_bytes_max``; one alone, what the chain's rules say.
+    """
+
+    rate_per_s: float = 50
+    burst: int = 200
+    addresses_max: int = 4_096
+    in_flight_max: int = 64
+    connections_max: int = 256
+    connections_per_address_max: int = 64
+    body_timeout_s: float = 5
+    answer_timeout_s: float = 15
+    write_timeout_s: float = 10
+    idle_timeout_s: float = 5
+    accept_pause_s: float = 0.1
+    batch_bytes_max: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            is_whole = not item.name.endswith("_s")
+            if type(value) not in ((int,) if is_whole else (int, float)) or not (
+                0 < value < 2**31
+            ):
+                kind = "positive whole number" if is_whole else "positive number"
+                raise SettingsError(f"http_limits.{item.name}", value, f"give a {kind}")
+        if self.connections_per_address_max > self.connections_max:
+            raise SettingsError(
+                "http_limits.connections_per_address_max", self.connections_per_address_max,
+                f"give at most connections_max={self.connections_max}",
+            )
+        if self.batch_bytes_max > BATCH_BYTES_MAX:
+            raise SettingsError(
+                "http_limits.batch_bytes_max", self.batch_bytes_max,
+                f"give at most {BATCH_BYTES_MAX}",
+            )
 
 
 class Backoff:

@@ -2,7 +2,6 @@
 
 import functools
 import gc
-import math
 import os
 import random
 import resource
@@ -30,9 +29,6 @@ from node.inputs import Role
 from node.params import Genesis
 
 INDEX = "index.sqlite"
-BURST_S = 4.0
-"""An address that was silent may ask as often as in so many seconds at once."""
-
 COLLECTOR_OBJECTS = 100_000
 """New objects after which the youngest are searched; Python's own default is 700."""
 
@@ -193,20 +189,19 @@ async def open_http(parts: Parts, nursery: trio.Nursery) -> Address | None:
     if parts.index is None:
         return None
     # only now: a node without readers needs neither the time nor the memory of these
-    from node.host.guard import HttpLimits
+    from node.host.guard import HttpStats
     from node.host.http import make_app
     from node.host.server import serve_http
 
     settings, host = parts.settings, parts.host
     assert settings.http is not None
-    rate_per_s = settings.http_rate_per_s
-    limits = HttpLimits(rate_per_s=rate_per_s, burst=math.ceil(BURST_S * rate_per_s))
+    limits, stats = settings.http_limits, HttpStats()
     app = make_app(
-        host, parts.index, takes_transactions=settings.http_submit, limits=limits
+        host, parts.index, takes_transactions=settings.http_submit, limits=limits, stats=stats
     )
     try:
         bound = await nursery.start(
-            functools.partial(serve_http, limits=limits), app, *settings.http
+            functools.partial(serve_http, limits=limits, stats=stats), app, *settings.http
         )
     except OSError as error:
         raise SettingsError(

@@ -17,7 +17,8 @@ from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
 from node.host.buckets import compute_bucket
-from node.host.guard import HttpLimits, HttpStats
+from node.host.guard import HttpStats
+from node.host.limits import HttpLimits
 
 _FULL = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
 

@@ -15,6 +15,9 @@
     [limits]
     inbound_max = 64
 
+    [http_limits]
+    rate_per_s = 50                   # requests of one address
+
 What all nodes of a chain must agree on is not here but in the genesis file.
 """
 
@@ -33,14 +36,15 @@ from node.host.genesis import (
     load_genesis,
     save_genesis,
 )
-from node.host.limits import Limits
+from node.host.limits import HttpLimits, Limits
 from node.host.table import Table
 from node.inputs import Role
 from node.types import PublicKey
 
 __all__ = [
-    "Address", "Limits", "PeerAddress", "Settings", "decode_genesis", "decode_settings",
-    "encode_genesis", "encode_settings", "load_genesis", "load_settings", "parse_address",
+    "Address", "HttpLimits", "Limits", "PeerAddress", "Settings", "decode_genesis",
+    "decode_settings", "encode_genesis",
+    "encode_settings", "load_genesis", "load_settings", "parse_address",
     "save_genesis", "save_settings",
 ]
 
@@ -49,7 +53,6 @@ SETTINGS_BYTES_MAX = 1024 * 1024
 CHECK_THREADS_MAX = 256
 CLOCK_SPEED_MAX = 10_000.0
 PEERS_MAX = 4_096
-HTTP_RATE_MAX_PER_S = 1_000_000.0
 
 
 class Address(NamedTuple):
@@ -77,7 +80,7 @@ class Settings:
     """One node's settings; raises SettingsError for a value out of its range.
 
     ``http`` serves reads; ``http_submit`` lets clients submit transactions there too, on a
-    relay, each address at most ``http_rate_per_s`` requests. ``events`` is a file to which the
+    relay; ``http_limits`` is what they may take of the node. ``events`` is a file to which the
     node's events are added, a JSON line each.
 
     ``clock_speed`` other than 1 makes both clocks run so many times as fast from
@@ -94,12 +97,12 @@ class Settings:
     peers: tuple[PeerAddress, ...] = ()
     http: Address | None = None
     http_submit: bool = False
-    http_rate_per_s: float = 50.0
     events: Path | None = None
     check_threads: int = 2
     clock_speed: float = 1.0
     clock_origin_ns: int = 0
     limits: Limits = field(default_factory=Limits)
+    http_limits: HttpLimits = field(default_factory=HttpLimits)
 
     def __post_init__(self) -> None:
         if not 1 <= self.check_threads <= CHECK_THREADS_MAX:
@@ -117,10 +120,6 @@ class Settings:
         if self.clock_speed != 1 and self.clock_origin_ns == 0:
             raise SettingsError(
                 "clock_origin_ns", 0, "say from when on a clock of another speed runs"
-            )
-        if not 0 < self.http_rate_per_s <= HTTP_RATE_MAX_PER_S:
-            raise SettingsError(
-                "http_rate_per_s", self.http_rate_per_s, f"give up to {HTTP_RATE_MAX_PER_S:g}"
             )
         if self.http_submit and self.role is not Role.RELAY:
             raise SettingsError(
@@ -165,12 +164,12 @@ def decode_settings(text: str, folder: Path) -> Settings:
         peers=tuple(_decode_peers(reader)),
         http=_take_address(reader, "http"),
         http_submit=reader.take("http_submit", bool, False),  # noqa: FBT003  # the default
-        http_rate_per_s=reader.take_number("http_rate_per_s", 50.0),
         events=folder / events if events else None,
         check_threads=reader.take("check_threads", int, 2),
         clock_speed=reader.take_number("clock_speed", 1.0),
         clock_origin_ns=reader.take("clock_origin_ns", int, 0),
         limits=_decode_limits(reader),
+        http_limits=_decode_http_limits(reader),
     )
 
 
@@ -188,7 +187,6 @@ def encode_settings(settings: Settings, folder: Path) -> str:
             lines.append(f"{name} = {_quote(str(address))}")
     lines += [
         f"http_submit = {str(settings.http_submit).lower()}",
-        f"http_rate_per_s = {float(settings.http_rate_per_s)!r}",
         f"check_threads = {settings.check_threads}",
         f"clock_speed = {float(settings.clock_speed)!r}",
         f"clock_origin_ns = {settings.clock_origin_ns}",
@@ -199,9 +197,9 @@ def encode_settings(settings: Settings, folder: Path) -> str:
             "", "[[peers]]", f"address = {_quote(str(address))}",
             f"identity = {_quote(peer.identity.hex())}", f"role = {_quote(peer.role.value)}",
         ]
-    limits = settings.limits
-    lines += ["", "[limits]"]
-    lines += [f"{item.name} = {getattr(limits, item.name)!r}" for item in fields(limits)]
+    for name, limits in (("limits", settings.limits), ("http_limits", settings.http_limits)):
+        lines += ["", f"[{name}]"]
+        lines += [f"{item.name} = {getattr(limits, item.name)!r}" for item in fields(limits)]
     return "\n".join(lines) + "\n"
 
 
@@ -265,6 +263,28 @@ def _decode_limits(table: Table) -> Limits:
         backoff_min_s=number("backoff_min_s", usual.backoff_min_s),
         backoff_max_s=number("backoff_max_s", usual.backoff_max_s),
         accept_pause_s=number("accept_pause_s", usual.accept_pause_s),
+    )
+
+
+def _decode_http_limits(table: Table) -> HttpLimits:
+    names = tuple(item.name for item in fields(HttpLimits))
+    limits = Table(table.get("http_limits") or {}, "http_limits", names)
+    usual = HttpLimits()
+    take, number = limits.take, limits.take_number
+    per_address = "connections_per_address_max"
+    return HttpLimits(
+        rate_per_s=number("rate_per_s", usual.rate_per_s),
+        burst=take("burst", int, usual.burst),
+        addresses_max=take("addresses_max", int, usual.addresses_max),
+        in_flight_max=take("in_flight_max", int, usual.in_flight_max),
+        connections_max=take("connections_max", int, usual.connections_max),
+        connections_per_address_max=take(per_address, int, usual.connections_per_address_max),
+        body_timeout_s=number("body_timeout_s", usual.body_timeout_s),
+        answer_timeout_s=number("answer_timeout_s", usual.answer_timeout_s),
+        write_timeout_s=number("write_timeout_s", usual.write_timeout_s),
+        idle_timeout_s=number("idle_timeout_s", usual.idle_timeout_s),
+        accept_pause_s=number("accept_pause_s", usual.accept_pause_s),
+        batch_bytes_max=take("batch_bytes_max", int, usual.batch_bytes_max),
     )
 
 

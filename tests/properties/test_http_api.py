@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from node.codec import encode
-from node.host.guard import HttpLimits, HttpStats
+from node.host.guard import HttpStats
 from node.host.http import make_app
 from node.host.index import Index
+from node.host.limits import HttpLimits
 from node.host.openapi import MSGPACK, OPERATIONS, build_document
 from node.host.server import serve_http
 from tests.node.host.desks import FakeDesk

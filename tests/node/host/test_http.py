@@ -10,9 +10,10 @@ from node.block import decode_header
 from node.codec import encode
 from node.crypto import digest
 from node.host.errors import SettingsError, StoreDamaged
-from node.host.guard import HttpLimits, HttpStats
+from node.host.guard import HttpStats
 from node.host.http import make_app
 from node.host.index import Index
+from node.host.limits import HttpLimits
 from node.host.openapi import MSGPACK, OPERATIONS, build_document
 from node.inputs import Role
 from node.proof import (
@@ -322,7 +323,7 @@ async def test_requests_in_flight_are_bounded_and_slow_answers_are_given_up(
     ("in_flight_max", True),
 ])
 def test_limits_are_positive(field, value):
-    with pytest.raises(SettingsError, match=f"http.{field}="):
+    with pytest.raises(SettingsError, match=f"http_limits.{field}="):
         HttpLimits(**{field: value})
 
 

@@ -4,9 +4,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 import trio
 
-from node.host.guard import HttpLimits, HttpStats
+from node.host.guard import HttpStats
 from node.host.http import make_app
 from node.host.index import Index
+from node.host.limits import HttpLimits
 from node.host.server import _Door, serve_http
 from tests.node.host.desks import FakeDesk
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from node.host.errors import SettingsError
 from node.host.settings import (
     Address,
+    HttpLimits,
     Limits,
     PeerAddress,
     Settings,
@@ -46,6 +47,7 @@ def test_all_that_can_be_set_is_read(tmp_path):
         'listen = "0.0.0.0:7400"\nhttp = "7480"\nhttp_submit = true\nevents = "e.jsonl"\n'
         "check_threads = 1\nclock_speed = 60\nclock_origin_ns = 5\n"
         f"{PEER}[limits]\ninbound_max = 3\nidle_timeout_s = 50.5\nbackoff_max_s = 9\n"
+        "[http_limits]\nrate_per_s = 7.5\nburst = 9\nbatch_bytes_max = 4096\n"
     )
     assert load_settings(path) == Settings(
         role=Role.RELAY, genesis=Path("/etc/genesis.json"), key=tmp_path / "k",
@@ -54,6 +56,7 @@ def test_all_that_can_be_set_is_read(tmp_path):
         check_threads=1, clock_speed=60, clock_origin_ns=5,
         peers=(PeerAddress("10.0.0.7", 7400, KEY, Role.RELAY),),
         limits=Limits(inbound_max=3, idle_timeout_s=50.5, backoff_max_s=9),
+        http_limits=HttpLimits(rate_per_s=7.5, burst=9, batch_bytes_max=4096),
     )
 
 
@@ -66,6 +69,7 @@ def test_what_is_saved_is_loaded(tmp_path):
             PeerAddress("::1", port, bytes([port]) * 32, Role.VALIDATOR) for port in (1, 2)
         ),
         limits=Limits(backoff_min_s=0.125),
+        http_limits=HttpLimits(rate_per_s=0.5, in_flight_max=3, body_timeout_s=1),
     )
     save_settings(settings, tmp_path / "node.toml")
     assert load_settings(tmp_path / "node.toml") == settings
@@ -99,7 +103,17 @@ def test_any_name_of_a_file_is_quoted(name):
     ("[limits]\ninbound_max = 1.5", "limits.inbound_max=1.5: give a whole number"),
     ("[limits]\nidle_timeout_s = nan", "positive"),
     ('[limits]\nidle_timeout_s = "5"', "give a number"),
-    ("[limits]\nidle_timeout_s = true", "give a number"), ("x", "correct the TOML"),
+    ("[limits]\nidle_timeout_s = true", "give a number"),
+    ("http_limits = 3", "http_limits=3: give a table"),
+    ("http_rate_per_s = 3", "http_rate_per_s=3: "),
+    ("[http_limits]\nrate_s = 3", "http_limits.rate_s=3: did you mean 'rate_per_s'"),
+    ("[http_limits]\nrate_per_s = 0", "http_limits.rate_per_s=0: give a positive number"),
+    ("[http_limits]\nrate_per_s = nan", "http_limits.rate_per_s=nan: give a positive number"),
+    ("[http_limits]\nburst = 1.5", "http_limits.burst=1.5: give a whole number"),
+    ("[http_limits]\nburst = -1", "http_limits.burst=-1: give a positive whole number"),
+    ("[http_limits]\nconnections_max = 9", "at most connections_max=9"),
+    ("[http_limits]\nbatch_bytes_max = 1_000_000_000", "at most 67108864"),
+    ("x", "correct the TOML"),
 ])
 def test_a_wrong_setting_is_told_by_field_value_and_remedy(line, message):
     with pytest.raises(SettingsError, match=message):
