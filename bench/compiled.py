@@ -35,6 +35,10 @@ SIM = (
 )
 """The modules of ``sim`` that a profile of the main job asks for; of ``node`` all that may."""
 
+HOST = ("memory", "replay")
+"""The modules of ``node.host`` with a class that inherits from a compiled one: what is
+interpreted cannot."""
+
 SETUP = """
 import sys
 from mypyc.build import mypycify
@@ -129,12 +133,12 @@ def compute_key(sources: Iterable[Path]) -> str:
 
 def list_sources() -> list[Path]:
     """All that the build may depend on: constants of other modules are compiled in."""
-    return [Path(__file__), *list_node(), *sorted((ROOT / "sim").glob("*.py"))]
+    return [Path(__file__), *list_node(), *list_host(), *sorted((ROOT / "sim").glob("*.py"))]
 
 
 def list_modules() -> list[str]:
     """The sources to compile, relative to the root."""
-    paths = [*list_node(), *(ROOT / "sim" / f"{name}.py" for name in SIM)]
+    paths = [*list_node(), *list_host(), *(ROOT / "sim" / f"{name}.py" for name in SIM)]
     # a compiled package would not find those of its modules that stay sources
     return [str(path.relative_to(ROOT)) for path in paths
             if path.name != "__init__.py" and is_safe(path)]
@@ -176,10 +180,15 @@ def _catches_twice(function: ast.FunctionDef) -> bool:
 
 
 def list_node() -> list[Path]:
-    """The node's pure part: its host waits for sockets and disks, not for Python."""
+    """The node's pure part: its host mostly waits for sockets and disks, not for Python."""
     folder = ROOT / "node"
     return [path for path in sorted(folder.rglob("*.py"))
             if "host" not in path.relative_to(folder).parts]
+
+
+def list_host() -> list[Path]:
+    """The few modules of the host that must be compiled if the node is."""
+    return [ROOT / "node" / "host" / f"{name}.py" for name in HOST]
 
 
 def compile_modules() -> Path:

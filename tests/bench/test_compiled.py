@@ -43,7 +43,19 @@ def test_all_modules_to_compile_are_there():
     assert len(modules) > 60
     assert {"node/node.py", "node/wire.py", "sim/network.py"} < set(modules)
     assert all((ROOT / path).is_file() for path in modules)
-    assert not any("host" in path for path in modules)
+    assert [path for path in modules if "host" in path] == [
+        "node/host/memory.py", "node/host/replay.py",
+    ]
+
+
+def test_what_inherits_from_a_compiled_class_is_compiled():
+    """An interpreted heir raises TypeError when it is made: no node would start."""
+    modules = list_modules()
+    assert "node/work.py" in modules
+    for path in sorted((ROOT / "node" / "host").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "Work" in map(ast.unparse, node.bases):
+                assert str(path.relative_to(ROOT)) in modules
 
 
 def test_every_module_of_the_pure_node_is_compiled():
