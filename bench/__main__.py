@@ -1,4 +1,7 @@
-"""``python -m bench``: measure, print a table, and write it as JSON if asked."""
+"""``python -m bench``: measure, print a table, and write it as JSON if asked.
+
+What takes real processes has a command of its own, ``python -m bench cluster``.
+"""
 
 import json
 import sys
@@ -22,6 +25,7 @@ from bench.floor import measure_floor
 from bench.kernel import measure_kernel
 from bench.memory import measure_observer
 from bench.nodes import measure_nodes
+from bench.saturation import Load, measure_saturation
 from bench.table import format_table
 from bench.transactions import measure_transactions
 from sim.errors import SimError
@@ -67,7 +71,11 @@ def list_measurements(settings: Settings) -> dict[str, Callable[[], list[Figure]
     }
 
 
-@click.command(epilog="Example: python -m bench --only kernel --only nodes --json bench.json")
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: python -m bench --only kernel --only nodes --json bench.json",
+)
+@click.pass_context
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the figures there too.")
 @click.option("--users", type=click.IntRange(10), default=20_000, show_default=True,
@@ -83,10 +91,12 @@ def list_measurements(settings: Settings) -> dict[str, Callable[[], list[Figure]
 @click.option("--only", multiple=True, type=click.Choice(NAMES),
               help="Measure only this. Repeatable.")
 def main(
-    path: Path | None, users: int, peers: int, workers: int, repeats: int, days: int,
-    only: Sequence[str],
+    context: click.Context, path: Path | None, users: int, peers: int, workers: int,
+    repeats: int, days: int, only: Sequence[str],
 ) -> None:
     """Measure what Veche costs on this machine: medians over repeats, smallest and largest."""
+    if context.invoked_subcommand is not None:
+        return
     settings = Settings(users=users, peers=peers, workers=workers, repeats=repeats, days=days)
     figures: list[Figure] = []
     for name, measure in list_measurements(settings).items():
@@ -97,9 +107,34 @@ def main(
             figures += measure()
         except (MeasurementFailed, SimError) as error:
             raise click.ClickException(f"{name}: {error}") from error
+    report(figures, settings.build_json(), path)
+
+
+@main.command(epilog="Example: python -m bench cluster --repeats 3")
+@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the figures there too.")
+@click.option("--ballots", type=click.IntRange(1_000), default=Load().ballots,
+              show_default=True, help="Signed before the start, and pushed in each run.")
+@click.option("--backlog", type=click.IntRange(1_000), default=Load().backlog_max,
+              show_default=True, help="Accepted and not final, at most.")
+@click.option("--repeats", type=click.IntRange(1, 100), default=1, show_default=True,
+              help="Whole runs, of a minute or two each.")
+def cluster(path: Path | None, ballots: int, backlog: int, repeats: int) -> None:
+    """What 4 validators and a relay carry as real processes, and what it costs them."""
+    load = Load(ballots=ballots, backlog_max=backlog)
+    try:
+        figures = measure_saturation(repeats, load)
+    except MeasurementFailed as error:
+        raise click.ClickException(f"cluster: {error}") from error
+    settings: dict[str, Json] = {"ballots": ballots, "backlog": backlog, "repeats": repeats}
+    report(figures, settings, path)
+
+
+def report(figures: list[Figure], settings: dict[str, Json], path: Path | None) -> None:
+    """The table, and the file if there is to be one."""
     click.echo(format_table(figures))
     if path is not None:
-        text = json.dumps(build_report(figures, settings.build_json()), indent=2)
+        text = json.dumps(build_report(figures, settings), indent=2)
         try:
             path.write_text(text + "\n", encoding="utf-8")
         except OSError as error:

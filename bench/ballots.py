@@ -9,7 +9,7 @@ from node.transaction import make_transaction
 
 PAGE = 100
 SECOND_NS = 1_000_000_000
-CLOSE_NS = 1 << 60
+CLOSE_NS = 1 << 61  # in 2043: real clusters vote by the real time
 SECRET = digest(b"bench", b"election")
 
 
@@ -19,9 +19,12 @@ def make_identity(number: int) -> Identity:
 
 
 def make_deeds(
-    registrar: Identity, voters: Sequence[Identity], chain_id: bytes
+    registrar: Identity, voters: Sequence[Identity], chain_id: bytes, *, keys_per_voter: int = 1
 ) -> list[bytes]:
-    """The registrar's transactions up to a voting in which each voter holds a one-time key."""
+    """The registrar's transactions up to a voting with the one-time keys of ``voters``.
+
+    With more than one ``keys_per_voter`` the others are for votes that replace earlier ones.
+    """
     holders = [make_identity(1_000_000 + number).public for number in range(5)]
     deeds = [
         (identity.ENABLE_SERVICE, identity.make_enable_service(name)) for name in SERVICES
@@ -31,15 +34,17 @@ def make_deeds(
         grace_ns=900 * SECOND_NS, holders=holders, threshold=3,
         box_public=derive_box_public(SECRET),
     )))
-    pages = [voters[first : first + PAGE] for first in range(0, len(voters), PAGE)]
+    people = range(-(-len(voters) // keys_per_voter))
+    pages = [people[first : first + PAGE] for first in range(0, len(people), PAGE)]
     for page, members in enumerate(pages):
         register = election.make_register_voters(1, page, [1] * len(members))
         deeds.append((election.REGISTER_VOTERS, register))
     deeds.append((election.OPEN_VOTING, election.make_open_voting(1)))
-    for page, members in enumerate(pages):
-        numbers = list(range(page * PAGE, page * PAGE + len(members)))
-        keys = [voter.public for voter in members]
-        deeds.append((election.ISSUE_BALLOTS, election.make_issue_ballots(1, numbers)))
+    deeds += [
+        (election.ISSUE_BALLOTS, election.make_issue_ballots(1, members)) for members in pages
+    ]
+    for first in range(0, len(voters), PAGE):
+        keys = [voter.public for voter in voters[first : first + PAGE]]
         deeds.append((election.ADD_VOTER_KEYS, election.make_add_voter_keys(
             1, keys, [1] * len(keys), [bytes(32)] * len(keys)
         )))

@@ -148,6 +148,8 @@ class ClusterCity:
             self._count_up()
         elif told.name == "Stopped":
             self._upon_stopped(peer, told.fields["counters"])
+        elif told.name == "Counted":
+            pass
         else:
             try:
                 self._upon_event(peer, told)

@@ -25,7 +25,7 @@ ENDS = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteP
         h11.LocalProtocolError)
 OK, TOO_MANY, UNAVAILABLE = 200, 429, 503
 
-__all__ = ["ACCEPTED", "Door", "Handed"]
+__all__ = ["ACCEPTED", "Connection", "Door", "Handed"]
 
 
 class _Lane:
@@ -75,7 +75,7 @@ class Door:
                 nursery.start_soon(self._serve, self._users)
 
     async def _serve(self, lane: _Lane) -> None:
-        connection: _Connection | None = None
+        connection: Connection | None = None
         while True:
             batch = await self._take(lane)
             verdicts: list[str] | None = None
@@ -84,7 +84,7 @@ class Door:
             for _ in range(2 if connection is not None else 1):
                 try:
                     if connection is None:
-                        connection = await _Connection.open(self._port)
+                        connection = await Connection.open(self._port)
                     with trio.fail_after(ANSWER_TIMEOUT_S):
                         verdicts = await connection.post([item.transaction for item in batch])
                     break
@@ -114,7 +114,7 @@ class Door:
         return batch
 
 
-class _Connection:
+class Connection:
     """One kept-alive connection. Methods raise OSError, trio's or h11's errors."""
 
     __slots__ = ("_http", "_stream")
@@ -124,10 +124,12 @@ class _Connection:
         self._http = h11.Connection(h11.CLIENT)
 
     @classmethod
-    async def open(cls, port: int) -> "_Connection":
+    async def open(cls, port: int) -> "Connection":
+        """A new one to this port of the loopback."""
         return cls(await trio.open_tcp_stream(LOOPBACK, port))
 
     async def close(self) -> None:
+        """Hang up."""
         await trio.aclose_forcefully(self._stream)
 
     async def post(self, transactions: list[bytes]) -> list[str]:

@@ -26,7 +26,9 @@ PORTS_FROM = 20_000
 PORTS_TO = 32_000
 """Below what Linux gives to outgoing connections, which may come before a node listens."""
 
-HTTP_LIMITS = HttpLimits(rate_per_s=100_000, burst=400_000)
+HTTP_LIMITS = HttpLimits(rate_per_s=100_000, burst=400_000, idle_timeout_s=60)
+"""The driver is all users at once."""
+
 LINK_LIMITS = Limits(backoff_min_s=0.05, backoff_max_s=1.0)
 """Who was killed is dialled again soon: a minute of a cluster's day is a few seconds."""
 

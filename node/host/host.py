@@ -35,6 +35,7 @@ from node.host.clock import Clock, Timers
 from node.host.inspection import Inspector
 from node.host.link import FrameCame, Happening, LinkDown, LinkUp
 from node.host.memory import WorkMemory
+from node.host.meter import Meter, Spent
 from node.host.outbox import Entry, Outbox
 from node.host.pool import Checker, Threads
 from node.inputs import (
@@ -149,7 +150,8 @@ class Host:
         self._worked = [0] * len(WorkKind)
         self._refusals: Counter[str] = Counter()
         self._starts = int.from_bytes(loaded.slots.get(STARTS, b""), "big") + 1
-        self._work = work = WorkMemory()
+        self.meter = meter = Meter()
+        self._work = work = WorkMemory(meter)
         chain = loaded.chain
         self._node = Node(
             genesis, identity, role, work, chain, loaded.lock,
@@ -157,10 +159,10 @@ class Host:
         )
         self._clients = Clients()
         self._timers = Timers(clock, self._wake)
-        self._disk = Threads(min(threads, 1))
+        self._disk = Threads(min(threads, 1), meter)
         self._checker = Checker(
-            genesis, chain.chain_id, Inspector(chain, role, work), work, Threads(threads),
-            self._wake,
+            genesis, chain.chain_id, Inspector(chain, role, work), work,
+            Threads(threads, meter), self._wake, meter,
         )
         self._outbox = Outbox(self._perform, self._write)
 
@@ -204,7 +206,7 @@ class Host:
 
     def counters(self) -> Mapping[str, float]:
         """Counts since the start, and levels at this moment, by dotted name."""
-        counters = {
+        counters: dict[str, float] = {
             "chain.height": self._node.chain.height,
             "checker.checks": self._checker.checks,
             "clients.waiting": len(self._clients),
@@ -214,6 +216,7 @@ class Host:
             "peers.count": len(self._peers),
             "timers.waiting": len(self._timers),
         }
+        counters |= self.meter.build_counters()
         for kind, units in zip(WorkKind, self._worked, strict=True):
             counters[f"worked.{kind.name.lower()}"] = units
         for reason, count in self._refusals.items():
@@ -292,7 +295,9 @@ class Host:
         self._inputs += 1
         if type(happened) is Received and happened.frame[1:2] == _STATUS:
             self._has_heard = True
-        self._outbox.put(self._node.handle(self._clock.read(), happened))
+        self._outbox.put(self.meter.run(
+            Spent.HANDLE, self._node.handle, self._clock.read(), happened
+        ))
         if self._has_heard and not self._node.sync.is_running:
             self._synced.set()
 
@@ -319,7 +324,9 @@ class Host:
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         # the node goes on meanwhile: the disk is given the chain as the entries left it
-        await self._disk.run(self._storage.write, entries, self._node.chain.copy())
+        await self._disk.run(
+            Spent.DISK, self._storage.write, entries, self._node.chain.copy()
+        )
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, InputRefused):

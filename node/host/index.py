@@ -28,6 +28,7 @@ from node.codec import decode, encode
 from node.execution import SEQUENCE_PER_BLOCK, execute_bundles
 from node.host.desk import Desk
 from node.host.errors import HostError
+from node.host.meter import Meter, Spent, measure
 from node.merkle import MerkleTree
 from node.params import Genesis
 from node.receipt import OK, decode_receipt
@@ -78,7 +79,10 @@ class _Row(NamedTuple):
 class Index:
     """One node's index. ``height`` is how far it is; ``fault`` says why it went no further."""
 
-    def __init__(self, connection: sqlite3.Connection, genesis: Genesis) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, genesis: Genesis, meter: Meter | None = None
+    ) -> None:
+        self._meter = meter or Meter()
         self._connection = connection
         self._genesis = genesis
         self._lock = trio.Lock()
@@ -91,16 +95,17 @@ class Index:
         self.fault: str | None = None
 
     @staticmethod
-    def open(path: Path, genesis: Genesis) -> "Index":
+    def open(path: Path, genesis: Genesis, meter: Meter | None = None) -> "Index":
         """The index in this file; one that is broken or of another chain is begun anew.
 
-        OSError or sqlite3.Error when no file can be made there.
+        ``meter`` is told what it costs. OSError or sqlite3.Error when no file can be made
+        there.
         """
         with suppress(sqlite3.DatabaseError, _Other):
-            return _connect(path, genesis)
+            return _connect(path, genesis, meter)
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-        return _connect(path, genesis)
+        return _connect(path, genesis, meter)
 
     def close(self) -> None:
         """Nothing may be asked any more."""
@@ -145,7 +150,9 @@ class Index:
     async def _call(self, work: Callable[[], Result]) -> Result:
         """In a thread; one at a time, for a connection has one transaction."""
         async with self._lock:
-            return await trio.to_thread.run_sync(work)
+            result, spent_ns = await trio.to_thread.run_sync(measure, work)
+        self._meter.add(Spent.INDEX, spent_ns)
+        return result
 
     # Following the chain.
 
@@ -258,7 +265,7 @@ class _Other(Exception):
     """The file belongs to another chain or to another version of this module."""
 
 
-def _connect(path: Path, genesis: Genesis) -> Index:
+def _connect(path: Path, genesis: Genesis, meter: Meter | None) -> Index:
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
         # What a power cut takes away is made again from the chain, so no sync is awaited.
@@ -276,7 +283,7 @@ def _connect(path: Path, genesis: Genesis) -> Index:
             (chain_id,)
         ]:
             raise _Other
-        return Index(connection, genesis)
+        return Index(connection, genesis, meter)
     except BaseException:
         with closing(connection):
             raise

@@ -6,7 +6,7 @@ remember it computes like any ``Work``: memory changes when the work is done, ne
 """
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from node.block import Block, decode_block
 from node.bundle import Bundle, decode_bundle
@@ -15,11 +15,12 @@ from node.consensus.qbft.messages import Message as ConsensusMessage
 from node.consensus.qbft.messages import decode_message
 from node.crypto import digest, is_signature_valid
 from node.execution import execute_bundles
+from node.host.meter import Meter, Spent
 from node.validation import verify_bundle
 from node.wire import Message, decode_frame
 from node.work import Work
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 BUNDLE_BYTES_MAX = 32 * 1024 * 1024
@@ -64,37 +65,44 @@ class Memo:
 class WorkMemory(Work):
     """A ``Work`` that is told results ahead; bounded, for one node."""
 
-    __slots__ = ("_bundles", "_final", "_memos", "_signatures", "_verified")
+    __slots__ = ("_bundles", "_contents", "_final", "_memos", "_meter", "_outputs",
+                 "_signatures", "_verified")
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._final = Memo(FINAL_MAX)
         self._bundles = Memo(BUNDLE_BYTES_MAX)
         self._verified = Memo(BUNDLE_BYTES_MAX)
         self._signatures = Memo(SIGNATURES_MAX)
+        self._outputs = Memo(OUTPUTS_MAX)
+        self._contents = Memo(OUTPUTS_MAX)
         self._memos: dict[object, Memo] = {
             decode_frame: Memo(FRAME_BYTES_MAX), decode_block: Memo(FRAME_BYTES_MAX),
             decode_message: Memo(FRAME_BYTES_MAX),
-            execute_bundles: Memo(OUTPUTS_MAX), verify_content: Memo(OUTPUTS_MAX),
+            execute_bundles: self._outputs, verify_content: self._contents,
             decode_bundle: self._bundles, verify_bundle: self._verified,
         }
 
     def once(
-        self, function: Callable[Arguments, Result], key: bytes, *arguments: Arguments.args,
-        **named: Arguments.kwargs,
+        self, function: Callable[[*Arguments], Result], key: bytes, *arguments: *Arguments
     ) -> Result:
         """As ``Work.once``; bundles, and what executing the last blocks gave, are kept."""
         memo = self._memos.get(function)
         if memo is None:
-            return function(*arguments, **named)
+            return function(*arguments)
         known = memo.get(key)
         if known is not None:
             return None if known is _NOTHING else known  # type: ignore[return-value]
-        result = function(*arguments, **named)
+        kind = _KINDS.get(function)
+        if kind is None:
+            result = function(*arguments)
+        else:
+            result = self._meter.run(kind, function, *arguments)
         if memo is self._bundles:
             self._bundles.put(key, result, len(key))
         elif memo is self._verified:
             self._verified.put(key, _NOTHING, _VERIFIED_BYTES)
-        elif function in (execute_bundles, verify_content):
+        elif memo is self._outputs or memo is self._contents:
             memo.put(key, result)
         return result
 
@@ -102,7 +110,7 @@ class WorkMemory(Work):
         """As ``Work.check_signature``; one that was found to hold ahead is not checked."""
         if self._signatures.get(signature) == (key, message):
             return True
-        return is_signature_valid(key, message, signature)
+        return self._meter.run(Spent.CHECK, is_signature_valid, key, message, signature)
 
     def is_checked(self, key: bytes, message: bytes, signature: bytes) -> bool:
         """Whether it is remembered that this signature holds."""
@@ -155,4 +163,8 @@ class WorkMemory(Work):
         self._verified.put(bundle.digest + bundle.signature, _NOTHING, _VERIFIED_BYTES)
 
 
+_KINDS: dict[object, Spent] = {
+    decode_frame: Spent.DECODE, decode_block: Spent.DECODE, decode_message: Spent.DECODE,
+    decode_bundle: Spent.DECODE, execute_bundles: Spent.EXECUTE,
+}
 _NOTHING = object()

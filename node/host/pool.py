@@ -19,6 +19,7 @@ from node.crypto import is_signature_valid
 from node.errors import InvalidMessage, InvalidTransaction
 from node.host.inspection import Inspector
 from node.host.memory import WorkMemory
+from node.host.meter import Meter, Spent, measure
 from node.inputs import Input, PeerLeft, Received, Submitted
 from node.params import Genesis, Params
 from node.transaction import decode_transaction
@@ -39,22 +40,30 @@ WAITING_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Threads:
-    """Calls functions in at most ``count`` threads; with 0 in the caller's own, at once."""
+    """Calls functions in at most ``count`` threads; with 0 in the caller's own, at once.
 
-    __slots__ = ("_limiter",)
+    ``meter`` is told what the calls cost.
+    """
 
-    def __init__(self, count: int) -> None:
+    __slots__ = ("_limiter", "_meter")
+
+    def __init__(self, count: int, meter: Meter) -> None:
         assert count >= 0
         self._limiter = trio.CapacityLimiter(count) if count else None
+        self._meter = meter
 
     async def run(
-        self, function: Callable[[*Arguments], Result], *arguments: *Arguments
+        self, kind: Spent, function: Callable[[*Arguments], Result], *arguments: *Arguments
     ) -> Result:
-        """``function(*arguments)``, its errors too."""
+        """``function(*arguments)``, its errors too; its time counts as ``kind``."""
         if self._limiter is None:
             await trio.lowlevel.checkpoint()
-            return function(*arguments)
-        return await trio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
+            return self._meter.run(kind, function, *arguments)
+        result, spent_ns = await trio.to_thread.run_sync(
+            measure, function, *arguments, limiter=self._limiter
+        )
+        self._meter.add(kind, spent_ns)
+        return result
 
 
 class _Waiting:
@@ -77,7 +86,7 @@ class Checker:
 
     def __init__(
         self, genesis: Genesis, chain_id: bytes, inspector: Inspector, work: WorkMemory,
-        threads: Threads, wake: Callable[[], None],
+        threads: Threads, wake: Callable[[], None], meter: Meter,
     ) -> None:
         self.checks = 0
         self._genesis = genesis
@@ -86,6 +95,7 @@ class Checker:
         self._work = work
         self._threads = threads
         self._wake = wake
+        self._meter = meter
         self._done: list[Input] = []
         self._blocks: deque[_Waiting] = deque()
         self._of_peer: Counter[PeerHandle] = Counter()
@@ -117,10 +127,8 @@ class Checker:
     def pass_by(self, happened: Received) -> bool:
         """Whether the node may have this frame now; if not, it comes through ``take_done``."""
         frame = happened.frame
-        bundles = [
-            encoded for encoded in self._inspector.list_bundles(frame)
-            if not self._is_known(encoded)
-        ]
+        listed = self._meter.run(Spent.DECODE, self._inspector.list_bundles, frame)
+        bundles = [encoded for encoded in listed if not self._is_known(encoded)]
         is_ordered = bool(bundles or self._blocks) and self._inspector.is_block(frame)
         if not bundles and not is_ordered:
             return True
@@ -170,7 +178,7 @@ class Checker:
         bundle = self._work.get_bundle(encoded)
         if bundle is None:
             bundle = await self._threads.run(
-                try_decode_bundle, encoded, self._genesis.params
+                Spent.DECODE, try_decode_bundle, encoded, self._genesis.params
             )
         if bundle is not None and bundle.relay in self._genesis.relays:
             self._work.remember_bundle(bundle)
@@ -203,7 +211,9 @@ class Checker:
         results: list[Sequence[bool]] = [()] * len(chunks)
 
         async def check(index: int) -> None:
-            results[index] = await self._threads.run(check_signatures, chunks[index])
+            results[index] = await self._threads.run(
+                Spent.CHECK, check_signatures, chunks[index]
+            )
 
         if len(chunks) == 1:
             await check(0)
@@ -225,7 +235,7 @@ class Checker:
             batch = self._submitted[:SUBMITTED_MAX]
             del self._submitted[:SUBMITTED_MAX]
             checks = await self._threads.run(
-                list_checks, [item.transaction for item in batch],
+                Spent.DECODE, list_checks, [item.transaction for item in batch],
                 self._genesis.params.transaction_bytes_max,
             )
             if await self._check_all(checks):

@@ -23,6 +23,7 @@ from node.host.host import Host
 from node.host.index import Index
 from node.host.keystore import load_key
 from node.host.links import Links, Target
+from node.host.meter import Meter
 from node.host.settings import Address, Settings, load_genesis
 from node.host.store import Store
 from node.inputs import Role
@@ -31,6 +32,9 @@ from node.params import Genesis
 INDEX = "index.sqlite"
 COLLECTOR_OBJECTS = 100_000
 """New objects after which the youngest are searched; Python's own default is 700."""
+
+COUNT_EVERY_S = 2.0
+"""Between the lines of counters in a node's file of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +81,17 @@ def open_parts(
         )
         index = None
         if settings.http is not None:
-            index = open_index(settings, genesis)
+            index = open_index(settings, genesis, host.meter)
             stack.callback(index.close)
         with single_out():
             yield Parts(settings, identity, host, links, clock, log, index)
 
 
-def open_index(settings: Settings, genesis: Genesis) -> Index:
+def open_index(settings: Settings, genesis: Genesis, meter: Meter) -> Index:
     """The index of receipts beside the store. Raises StoreError."""
     path = settings.data / INDEX
     try:
-        return Index.open(path, genesis)
+        return Index.open(path, genesis, meter)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: {error}", "make room, or look who owns it") from error
 
@@ -135,9 +139,7 @@ def run_node(
         spare_collector()
         trio.run(live, parts, say, until_eof)
         if parts.log is not None:
-            parts.log.write(parts.clock.read(), "Stopped", {
-                "height": parts.host.chain.height, "counters": measure(parts),
-            })
+            tell_measured(parts, parts.log, "Stopped")
         say(f"stopped at height {parts.host.chain.height:,}")
 
 
@@ -149,6 +151,20 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECTOR_OBJECTS, 20, 100)
+
+
+async def tell_counters(parts: Parts, log: EventLog) -> None:
+    """Tell them now and then: who is killed cannot at its end."""
+    while True:
+        tell_measured(parts, log, "Counted")
+        await trio.sleep(COUNT_EVERY_S)
+
+
+def tell_measured(parts: Parts, log: EventLog, name: str) -> None:
+    """A line of this name with all counters as they stand."""
+    log.write(parts.clock.read(), name, {
+        "height": parts.host.chain.height, "counters": measure(parts),
+    })
 
 
 def measure(parts: Parts) -> dict[str, float]:
@@ -169,6 +185,8 @@ async def live(
             await nursery.start(parts.host.run)
             web = await open_http(parts, nursery)
             say(announce(parts, web))
+            if parts.log is not None:
+                nursery.start_soon(tell_counters, parts, parts.log)
             if until_eof:
                 nursery.start_soon(wait_eof, nursery.cancel_scope)
             async for _ in signals:

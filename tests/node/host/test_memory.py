@@ -3,6 +3,7 @@ import pytest
 from node.bundle import decode_bundle
 from node.errors import InvalidMessage
 from node.host.memory import Memo, WorkMemory
+from node.host.meter import Meter
 from node.validation import verify_bundle
 from tests.node.samples import PARAMS, make_identity, make_sample_bundle
 
@@ -26,7 +27,7 @@ def test_what_is_dropped_makes_room():
 
 
 def test_work_is_answered_from_memory_and_computed_without_it():
-    work = WorkMemory()
+    work = WorkMemory(Meter())
     bundle = make_sample_bundle()
     first = work.once(decode_bundle, bundle.encoded, bundle.encoded, PARAMS)
     assert work.once(decode_bundle, bundle.encoded, bundle.encoded, PARAMS) is first
@@ -35,7 +36,7 @@ def test_work_is_answered_from_memory_and_computed_without_it():
 
 
 def test_a_refusal_is_not_remembered():
-    work = WorkMemory()
+    work = WorkMemory(Meter())
     bundle = make_sample_bundle()
     for _ in range(2):
         with pytest.raises(InvalidMessage):
@@ -48,7 +49,7 @@ def test_a_refusal_is_not_remembered():
 
 
 def test_a_remembered_signature_stands_for_its_key_and_message_alone():
-    work, identity = WorkMemory(), make_identity("voter")
+    work, identity = WorkMemory(Meter()), make_identity("voter")
     signature = identity.sign(b"message")
     work.remember_signature(identity.public, b"message", signature)
     assert work.is_checked(identity.public, b"message", signature)

@@ -7,6 +7,7 @@ from node.bundle import make_bundle
 from node.chain import Chain
 from node.host.inspection import Inspector
 from node.host.memory import WorkMemory
+from node.host.meter import Meter
 from node.host.pool import Checker, Threads
 from node.inputs import PeerLeft, Received, Role, Submitted
 from node.transaction import make_transaction
@@ -22,15 +23,15 @@ class CountingThreads(Threads):
     """Does the work at once, when it is let, and notes whose."""
 
     def __init__(self):
-        super().__init__(0)
+        super().__init__(0, Meter())
         self.calls = []
         self.gate = trio.Event()
         self.gate.set()
 
-    async def run(self, function, *arguments):
+    async def run(self, kind, function, *arguments):
         self.calls.append(function.__name__)
         await self.gate.wait()
-        return await super().run(function, *arguments)
+        return await super().run(kind, function, *arguments)
 
 
 class Bench:
@@ -44,12 +45,12 @@ class Bench:
         self.blocks = [source.get_encoded(number) for number in range(1, 5)]
         genesis = self.net.genesis
         self.chain_id = genesis.compute_chain_id()
-        self.work = WorkMemory()
+        self.work = WorkMemory(Meter())
         self.threads = CountingThreads()
         self.woken = 0
         self.checker = Checker(
             genesis, self.chain_id, Inspector(Chain(genesis), role, self.work), self.work,
-            self.threads, self._wake,
+            self.threads, self._wake, Meter(),
         )
 
     def _wake(self):
@@ -195,7 +196,7 @@ async def test_clients_transactions_are_checked_together_and_keep_their_order(be
 
 async def test_checks_in_threads_give_the_same(nursery):
     bench = Bench(Role.VALIDATOR)
-    bench.checker._threads = Threads(2)
+    bench.checker._threads = Threads(2, Meter())
     await nursery.start(bench.checker.run)
     done = trio.Event()
     bench.checker._wake = done.set
