@@ -78,18 +78,17 @@ class Feed:
 
     async def _send(self, connection: Connection, numbers: Sequence[int]) -> None:
         while numbers:
+            now_ns = self._read_ns()
             for number in numbers:
-                self.sent_ns[number] = self._read_ns()
+                self.sent_ns[number] = now_ns
             verdicts = await connection.post([self._transactions[n] for n in numbers])
-            again = []
-            for number, verdict in zip(numbers, verdicts, strict=True):
-                if verdict == BUSY:
-                    again.append(number)
-                elif verdict == ACCEPTED:
-                    self.accepted += 1
-                else:
-                    self.refused[verdict] += 1
-            numbers = again
-            if again:
-                self.busy += len(again)
-                await trio.sleep(PAUSE_S)
+            counts = Counter(verdicts)
+            self.accepted += counts.pop(ACCEPTED, 0)
+            busy = counts.pop(BUSY, 0)
+            self.refused += counts
+            if not busy:
+                return
+            self.busy += busy
+            numbers = [number for number, verdict in zip(numbers, verdicts, strict=True)
+                       if verdict == BUSY]
+            await trio.sleep(PAUSE_S)

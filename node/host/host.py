@@ -249,21 +249,28 @@ class Host:
     async def _serve(self) -> None:
         receive, checker = self._receive, self._checker
         while True:
-            self._take(await receive.receive())
-            for _ in range(BATCH_MAX):
-                try:
-                    self._take(receive.receive_nowait())
-                except trio.WouldBlock:
-                    break
-            for timer in self._timers.take_due():
-                self._handle(TimerFired(timer))
-            for happened in checker.take_done():
-                self._handle(happened)
+            happening = await receive.receive()
+            # once for all that waits: a clock that is read for each would cost as much again
+            self.meter.run(Spent.HANDLE, self._take_turn, happening)
             await self._outbox.wait_room()
             while checker.is_full:
                 await checker.wait_room()
-                for happened in checker.take_done():
-                    self._handle(happened)
+                self.meter.run(Spent.HANDLE, self._take_checked)
+
+    def _take_turn(self, happening: Happening | None) -> None:
+        self._take(happening)
+        for _ in range(BATCH_MAX):
+            try:
+                self._take(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                break
+        for timer in self._timers.take_due():
+            self._handle(TimerFired(timer))
+        self._take_checked()
+
+    def _take_checked(self) -> None:
+        for happened in self._checker.take_done():
+            self._handle(happened)
 
     def _wake(self) -> None:
         if not self._is_woken:
@@ -295,9 +302,7 @@ class Host:
         self._inputs += 1
         if type(happened) is Received and happened.frame[1:2] == _STATUS:
             self._has_heard = True
-        self._outbox.put(self.meter.run(
-            Spent.HANDLE, self._node.handle, self._clock.read(), happened
-        ))
+        self._outbox.put(self._node.handle(self._clock.read(), happened))
         if self._has_heard and not self._node.sync.is_running:
             self._synced.set()
 

@@ -12,6 +12,7 @@ A transaction may be in several blocks. The receipt that counts is the one with 
 as there is none the first.
 """
 
+import itertools
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,13 +26,13 @@ import trio
 from node.block import decode_block
 from node.chain import Chain, decode_each
 from node.codec import decode, encode
-from node.execution import SEQUENCE_PER_BLOCK, execute_bundles
+from node.execution import SEQUENCE_PER_BLOCK, BlockOutput, execute_bundles
 from node.host.desk import Desk
 from node.host.errors import HostError
 from node.host.meter import Meter, Spent, measure
 from node.merkle import MerkleTree
 from node.params import Genesis
-from node.receipt import OK, decode_receipt
+from node.receipt import OK
 from node.state import EMPTY_STATE, State
 from node.types import Digest
 from node.work import Work
@@ -73,7 +74,7 @@ class Page(NamedTuple):
 class _Row(NamedTuple):
     height: int
     digest: Digest
-    receipts: tuple[bytes, ...]
+    output: BlockOutput
 
 
 class Index:
@@ -185,7 +186,7 @@ class Index:
             output = chain.output
             if output is not None and chain.height - 1 <= max(self.height, self._at[0]):
                 # The usual case: the head is the only one that is missing.
-                row = _Row(chain.height, chain.head.digest, output.receipts)
+                row = _Row(chain.height, chain.head.digest, output)
                 reached = (chain.height, chain.state)
                 await self._call(partial(self._write, [row]))
             else:
@@ -228,7 +229,7 @@ class Index:
             # They are final: whoever made them so has checked all else.
             assert output.receipts_root == header.receipts_root, header.height
             state = output.state
-            yield _Row(header.height, header.digest, output.receipts), state
+            yield _Row(header.height, header.digest, output), state
 
     def _write(self, rows: Iterable[_Row]) -> None:
         with self._connection:
@@ -238,14 +239,14 @@ class Index:
 
     def _put(self, row: _Row) -> None:
         first = row.height * SEQUENCE_PER_BLOCK
-        receipts = [decode_receipt(receipt) for receipt in row.receipts]
         self._connection.execute(
             "INSERT INTO block VALUES (?, ?, ?)",
-            (row.height, row.digest, encode(row.receipts)),
+            (row.height, row.digest, encode(row.output.receipts)),
         )
+        outcomes = itertools.chain(*row.output.outcomes)
         self._connection.executemany(_ADD, (
-            (receipt.transaction_id, first + receipt.index, receipt.status == OK)
-            for receipt in receipts
+            (transaction_id, place, status == OK)
+            for place, (transaction_id, status) in enumerate(outcomes, first)
         ))
 
     def _read_digest(self, height: int) -> Digest:

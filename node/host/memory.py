@@ -16,6 +16,7 @@ from node.consensus.qbft.messages import decode_message
 from node.crypto import digest, is_signature_valid
 from node.execution import execute_bundles
 from node.host.meter import Meter, Spent
+from node.transaction import Transaction, decode_transaction
 from node.validation import verify_bundle
 from node.wire import Message, decode_frame
 from node.work import Work
@@ -28,6 +29,7 @@ FRAME_BYTES_MAX = 32 * 1024 * 1024
 FINAL_MAX = 4_096
 OUTPUTS_MAX = 4
 SIGNATURES_MAX = 65_536
+TRANSACTIONS_MAX = 16_384
 _VERIFIED_BYTES = 256
 
 
@@ -66,7 +68,7 @@ class WorkMemory(Work):
     """A ``Work`` that is told results ahead; bounded, for one node."""
 
     __slots__ = ("_bundles", "_contents", "_final", "_memos", "_meter", "_outputs",
-                 "_signatures", "_verified")
+                 "_signatures", "_transactions", "_verified")
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -76,7 +78,9 @@ class WorkMemory(Work):
         self._signatures = Memo(SIGNATURES_MAX)
         self._outputs = Memo(OUTPUTS_MAX)
         self._contents = Memo(OUTPUTS_MAX)
+        self._transactions = Memo(TRANSACTIONS_MAX)
         self._memos: dict[object, Memo] = {
+            decode_transaction: self._transactions,
             decode_frame: Memo(FRAME_BYTES_MAX), decode_block: Memo(FRAME_BYTES_MAX),
             decode_message: Memo(FRAME_BYTES_MAX),
             execute_bundles: self._outputs, verify_content: self._contents,
@@ -131,6 +135,10 @@ class WorkMemory(Work):
     def remember_consensus(self, payload: bytes, message: ConsensusMessage) -> None:
         """A consensus message is decoded."""
         self._memos[decode_message].put(payload, message, len(payload))
+
+    def remember_transaction(self, transaction: Transaction) -> None:
+        """A client's transaction is decoded; its bundle will ask for it soon."""
+        self._transactions.put(transaction.encoded, transaction)
 
     def get_bundle(self, encoded: bytes) -> Bundle | None:
         """The decoded bundle, if it is remembered."""

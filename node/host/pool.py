@@ -9,7 +9,8 @@ Final blocks keep their order, and a peer leaves behind all that it sent.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeAlias, TypeVar, TypeVarTuple
 
 import trio
@@ -22,7 +23,7 @@ from node.host.memory import WorkMemory
 from node.host.meter import Meter, Spent, measure
 from node.inputs import Input, PeerLeft, Received, Submitted
 from node.params import Genesis, Params
-from node.transaction import decode_transaction
+from node.transaction import Transaction, decode_transaction
 from node.types import PeerHandle
 
 Arguments = TypeVarTuple("Arguments")
@@ -195,10 +196,7 @@ class Checker:
             transaction.chain_id != self._chain_id for transaction in bundle.transactions
         ):
             return
-        if await self._check_all([
-            (transaction.sender, transaction.id, transaction.signature)
-            for transaction in bundle.transactions
-        ]):
+        if await self._check_all(list_checks(bundle.transactions)):
             self._work.remember_verified(bundle)
 
     async def _check_all(self, checks: list[Check]) -> bool:
@@ -234,10 +232,13 @@ class Checker:
         while self._submitted:
             batch = self._submitted[:SUBMITTED_MAX]
             del self._submitted[:SUBMITTED_MAX]
-            checks = await self._threads.run(
-                Spent.DECODE, list_checks, [item.transaction for item in batch],
+            transactions = await self._threads.run(
+                Spent.DECODE, decode_submitted, [item.transaction for item in batch],
                 self._genesis.params.transaction_bytes_max,
             )
+            for transaction in transactions:
+                self._work.remember_transaction(transaction)
+            checks = list_checks(transactions)
             if await self._check_all(checks):
                 for check in checks:
                     self._work.remember_signature(*check)
@@ -274,16 +275,18 @@ def try_decode_bundle(encoded: bytes, params: Params) -> Bundle | None:
         return None
 
 
-def list_checks(encodings: list[bytes], bytes_max: int) -> list[Check]:
-    """What is to be checked of encoded transactions; nothing of those that are malformed."""
-    checks = []
+def decode_submitted(encodings: list[bytes], bytes_max: int) -> list[Transaction]:
+    """Those that are well formed."""
+    transactions = []
     for encoded in encodings:
-        try:
-            transaction = decode_transaction(encoded, bytes_max)
-        except InvalidTransaction:
-            continue
-        checks.append((transaction.sender, transaction.id, transaction.signature))
-    return checks
+        with suppress(InvalidTransaction):
+            transactions.append(decode_transaction(encoded, bytes_max))
+    return transactions
+
+
+def list_checks(transactions: Iterable[Transaction]) -> list[Check]:
+    """What is to be checked of decoded transactions."""
+    return [(item.sender, item.id, item.signature) for item in transactions]
 
 
 def check_signatures(checks: list[Check]) -> list[bool]:

@@ -30,7 +30,7 @@ from node.inputs import Role
 from node.params import Genesis
 
 INDEX = "index.sqlite"
-COLLECTOR_OBJECTS = 100_000
+COLLECTOR_OBJECTS = 500_000
 """New objects after which the youngest are searched; Python's own default is 700."""
 
 COUNT_EVERY_S = 2.0

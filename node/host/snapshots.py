@@ -73,8 +73,7 @@ class SnapshotWriter:
         changes = pending.changes
         # 1 more than the share, so that rounding never makes it late
         due = min(len(changes), int(len(changes) * 2 * share) + 1)
-        for number, records in changes[pending.written : due]:
-            self._write(connection, number, pending.mark.height, records)
+        self._write(connection, pending.mark.height, changes[pending.written : due])
         pending.written = due
         if due < len(changes):
             return None
@@ -91,19 +90,20 @@ class SnapshotWriter:
         self._blocks = self._bytes = 0
 
     def _write(
-        self, connection: sqlite3.Connection, number: int, height: int,
-        records: tuple[bytes, ...],
+        self, connection: sqlite3.Connection, height: int,
+        changes: list[tuple[int, tuple[bytes, ...]]],
     ) -> None:
-        first = number << _HEIGHT_BITS
+        firsts = [number << _HEIGHT_BITS for number, _ in changes]
         # Of the rows up to the last snapshot only the last counts, until the next is whole.
-        connection.execute(
+        connection.executemany(
             "DELETE FROM bucket WHERE key >= ? AND key <"
             " (SELECT max(key) FROM bucket WHERE key BETWEEN ? AND ?)",
-            (first, first, first | self._height),
+            [(first, first, first | self._height) for first in firsts],
         )
-        connection.execute(
+        connection.executemany(
             "INSERT OR REPLACE INTO bucket VALUES (?, ?)",
-            (first | height, encode_bucket(records)),
+            [(first | height, encode_bucket(records))
+             for first, (_, records) in zip(firsts, changes, strict=True)],
         )
 
 

@@ -45,7 +45,9 @@ LOCK: Final = "lock"
 SNAPSHOT: Final = "snapshot"
 SCHEMA_VERSION: Final = 1
 SNAPSHOT_EVERY_BLOCKS: Final = 100
-SNAPSHOT_EVERY_BYTES: Final = 8 * 1024 * 1024
+SNAPSHOT_EVERY_BYTES: Final = 64 * 1024 * 1024
+"""Some 200,000 ballots, which a start replays in 5 s. At an eighth of that, writing the changed
+buckets was a tenth of a busy validator's time."""
 
 _SCHEMA = (
     "CREATE TABLE head (id INTEGER PRIMARY KEY, record BLOB NOT NULL)",

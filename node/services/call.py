@@ -1,8 +1,7 @@
 """What a service's handler is given besides the ledger, and checks that services share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from node.codec import Value
 from node.errors import Refused
@@ -18,8 +17,7 @@ class Opener(Protocol):
     ) -> bytes | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One transaction on its way to its handler.
 
     ``height`` and ``time_ns`` are those of the block that carries it; ``sequence`` is its place

@@ -190,7 +190,7 @@ async def test_clients_transactions_are_checked_together_and_keep_their_order(be
     bench.checker.put_submitted(submitted[:2])
     bench.checker.put_submitted(submitted[2:])
     assert await settle(bench) == submitted
-    assert bench.threads.calls == ["list_checks", "check_signatures"]
+    assert bench.threads.calls == ["decode_submitted", "check_signatures"]
     assert bench.checker.checks == 4
 
 
