@@ -13,6 +13,7 @@ from reports.tables import (
     build_glance,
     build_invariants,
     build_metrics,
+    build_processes,
     build_slowest,
     build_stages,
     build_table,
@@ -25,6 +26,7 @@ from reports.wording import (
     describe_host,
     describe_verdict,
     format_clock,
+    format_number,
     format_seconds,
 )
 from sim.result import RunResult, Verdict
@@ -46,6 +48,7 @@ def build_page(result: RunResult) -> str:
         ("way", "Where the time goes", draw_stages(result) + build_stages(result)),
         ("chain", "Blocks and propagation", draw_blocks(result) + _propagation(result)),
         ("network", "Traffic", _traffic(result)),
+        ("processes", "Processes", _processes(result)),
         ("slowest", "The slowest", build_slowest(result)),
         ("theory", "Theory", _theory(result)),
         ("provenance", "Provenance", _provenance(result)),
@@ -115,6 +118,23 @@ def _propagation(result: RunResult) -> str:
 def _traffic(result: RunResult) -> str:
     kinds = (("role", "By role"), ("region", "By region"))
     return "".join(build_traffic(result, kind, title) for kind, title in kinds)
+
+
+def _processes(result: RunResult) -> str:
+    table = build_processes(result)
+    if not table:
+        return ""
+    asked = result.metrics.get("cluster.reads.left_out.count", 0)
+    reads = (
+        f"<p>{format_number(asked)} requests of people who only read were left out: they are "
+        "more than one machine has room for beside the nodes.</p>" if asked else ""
+    )
+    return (
+        "<p>This was a cluster: real processes on one machine, over TCP. Processor time by "
+        "kind of work, in microseconds per final transaction of the whole run, starts and "
+        "preparations included; <em>other</em> is the event loop, links, HTTP and the "
+        f"garbage collector.</p>{table}{reads}"
+    )
 
 
 def _theory(result: RunResult) -> str:

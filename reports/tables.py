@@ -15,7 +15,7 @@ from reports.wording import (
     plural,
 )
 from sim.registry import get_metric
-from sim.result import RunResult, SlowTransaction, TrafficRow
+from sim.result import ProcessRow, RunResult, SlowTransaction, TrafficRow
 from sim.thresholds import Threshold
 
 escape = html.escape
@@ -181,6 +181,37 @@ def _cell(row: TrafficRow | None, most: int, *, dense: bool) -> str:
     else:
         inside = f">{format_bytes(row.bytes)}<small>{frames}</small>"
     return f'<span class="heat" style="--share:{share}%" {inside}</span>'
+
+
+def build_processes(result: RunResult) -> str:
+    """What each real process cost, by kind of work, per final transaction of the whole run."""
+    rows = result.processes
+    final = result.metrics.get("final.count", 0)
+    if not rows:
+        return ""
+    names = [name for name, _ in rows[0].kinds]
+    body = [
+        (
+            escape(row.name) + _killed(row), format_seconds(row.cpu_s),
+            *(_per_transaction(spent_s, final) for _, spent_s in row.kinds),
+            _per_transaction(row.cpu_s, final), format_bytes(int(row.peak_mb * 2**20)),
+        )
+        for row in rows
+    ]
+    kinds = (f"{escape(name)}, µs" for name in (*names, "all"))
+    head = ("Process", "In all", *kinds, "Memory")
+    return build_table(head, body, "-" + "n" * (len(head) - 1))
+
+
+def _per_transaction(spent_s: float, final: float) -> str:
+    return format_number(round(spent_s * 1e6 / final, 1)) if final else "—"
+
+
+def _killed(row: ProcessRow) -> str:
+    if not row.killed:
+        return ""
+    times = plural(row.killed, "time")
+    return f"<small>killed {times}: as far as told, up to 2 s of each are missing</small>"
 
 
 def build_slowest(result: RunResult) -> str:

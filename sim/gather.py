@@ -289,6 +289,8 @@ def _list_traffic(simulation: Ended) -> tuple[TrafficRow, ...]:
         TrafficRow(kind="role", source=one.value, target=other.value, frames=frames, bytes=size)
         for (one, other), (frames, size) in by_role.items()
     ]
+    if not simulation.city.traffic.has_regions:
+        return tuple(rows)
     names = topology.regions
     rows += [
         TrafficRow(

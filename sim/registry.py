@@ -78,6 +78,8 @@ _ROWS: tuple[tuple[str, str, Better, str], ...] = (
     ("engine.events_per_block_and_peer", "", "lower", "kernel events per block and peer"),
     ("cluster.cpu_s", "s", "lower", "processor time of all nodes' processes, if they are real"),
     ("cluster.late_s", "s", "lower", "how late the latest 1 % were sent, in the city's time"),
+    ("cluster.reads.count", "", "neither", "read requests that relays' processes answered"),
+    ("cluster.reads.left_out.count", "", "lower", "read requests not sent, for want of room"),
     ("users.count", "", "neither", "users of the scenario"),
     ("users.abandoned.count", "", "neither", "sessions given up before casting"),
     ("users.revoted.count", "", "neither", "users who voted again"),

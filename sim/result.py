@@ -128,6 +128,22 @@ class TrafficRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRow:
+    """What one real process cost: seconds of processor time in all, and (kind, seconds).
+
+    ``killed`` times it could not tell its last counters: the last seconds are missing.
+    """
+
+    name: str
+    role: str
+    starts: int
+    killed: int
+    cpu_s: float
+    peak_mb: float
+    kinds: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TheoryRow:
     """A law, what it predicts, what was measured, and how far apart they may be."""
 
@@ -186,6 +202,7 @@ class RunResult:
     stages: tuple[Stage, ...] = ()
     slowest: tuple[SlowTransaction, ...] = ()
     traffic: tuple[TrafficRow, ...] = ()
+    processes: tuple[ProcessRow, ...] = ()
     theory: tuple[TheoryRow, ...] = ()
     invariants: tuple[InvariantOutcome, ...] = ()
     journal: Journal | None = field(default=None, compare=False)
@@ -265,7 +282,7 @@ class RunResult:
 # What only the page needs, so that result.json stays small enough to read and to compare
 _DETAILS = (
     "question", "note", "subject", "reproduce", "faults", "stages", "slowest", "traffic",
-    "theory", "invariants",
+    "processes", "theory", "invariants",
 )
 
 
@@ -373,6 +390,10 @@ def _load(folder: Path) -> RunResult:
             for row in details["slowest"]
         ),
         traffic=tuple(TrafficRow(**row) for row in details["traffic"]),
+        processes=tuple(
+            ProcessRow(**row | {"kinds": tuple((name, s) for name, s in row["kinds"])})
+            for row in details.get("processes", ())  # older results have none
+        ),
         theory=tuple(TheoryRow(**row) for row in details["theory"]),
         invariants=tuple(InvariantOutcome(**row) for row in details["invariants"]),
         **{name: main[name] for name in same},

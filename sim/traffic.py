@@ -13,11 +13,13 @@ class Traffic:
     """Counters of the network; bytes are those on the wire, headers and repeats included.
 
     ``sent_frames`` and ``sent_bytes`` are by sender. ``dropped`` is by reason. What arrived is
-    counted by the sender's and the receiver's (role, region), see ``compute_delivered``.
+    counted by the sender's and the receiver's (role, region), see ``compute_delivered``;
+    ``has_regions`` is False where peers are told apart by their roles only.
     """
 
     __slots__ = ("_cells", "cell_of", "delivered_bytes", "delivered_frames", "dropped",
-                 "duplicates", "notices", "row_of", "sent_bytes", "sent_frames", "spared")
+                 "duplicates", "has_regions", "notices", "row_of", "sent_bytes", "sent_frames",
+                 "spared")
 
     def __init__(self, topology: Topology) -> None:
         regions = len(topology.regions)
@@ -33,6 +35,7 @@ class Traffic:
         self.spared = 0
         self.notices = 0
         self.dropped: dict[str, int] = {}
+        self.has_regions = True
 
     @property
     def frames(self) -> int:
@@ -48,6 +51,15 @@ class Traffic:
         """Count one frame that will not be handled."""
         assert reason, "every drop has one"
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def deliver(self, sender: Role, receiver: int, frames: int, size_bytes: int) -> None:
+        """Count what the peer ``receiver`` had from all peers of one role together."""
+        assert not self.has_regions, "nobody knows from which region that came"
+        cell = self.cell_of[receiver]
+        region = self._cells[cell][1]
+        row = self._cells.index((sender, region)) * len(self._cells)
+        self.delivered_frames[row + cell] += frames
+        self.delivered_bytes[row + cell] += size_bytes
 
     def compute_delivered(self) -> dict[tuple[Role, int, Role, int], tuple[int, int]]:
         """(frames, bytes) by sender's role and region, then receiver's; no zero rows."""

@@ -17,6 +17,7 @@ from bench.cluster.follower import Follower, Json, Told, decode_event
 from bench.cluster.process import Process
 from node.codec import decode
 from node.events import BlockFinal, BlockProposed, ConflictSeen, InputRefused, RoundChanged
+from node.inputs import Role
 from node.params import Genesis, Params
 from node.state import State
 from node.transaction import compute_transaction_id
@@ -32,6 +33,9 @@ from sim.rules import RuleSet
 from sim.shared import SharedWork
 from sim.topology import Topology
 from sim.traffic import Traffic
+
+PEAK = "process.peak_mb"
+"""The one counter that does not add up over a node's starts."""
 
 SETTLED_NS = 2_000_000
 """Real nanoseconds after which what a node has told is in its file, and can be read in order
@@ -54,7 +58,8 @@ class ClusterCity:
     """Processes by index: validators, then relays, then observers.
 
     ``read_now_ns`` tells the time of the nodes' clocks. ``counters`` are those that each node
-    told when it stopped; ``late_ns`` by how much each submission left after its moment.
+    told when it stopped, or last before it was killed, which was ``killed`` times; ``late_ns``
+    by how much each submission left after its moment.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class ClusterCity:
         self.journal = Journal()
         self.blocks = BlockTable(len(topology.peers))
         self.traffic = Traffic(topology)
+        self.traffic.has_regions = False  # links count by role
         self.archive = archive
         self.processes = processes
         self.listener: Listener | None = None
@@ -80,6 +86,9 @@ class ClusterCity:
         self.round_changes = 0
         self.refused: dict[tuple[str, str], int] = {}
         self.counters: list[dict[str, float]] = [{} for _ in processes]
+        self.killed = [0] * len(processes)
+        # what each has told since it started, for those who will tell no more
+        self._counted: list[Json] = [None] * len(processes)
         self.late_ns: list[int] = []
         self.doors: list[Door] = []
         self._miles = miles
@@ -142,6 +151,7 @@ class ClusterCity:
     def _upon_told(self, item: tuple[int, Told]) -> None:
         peer, told = item
         if told.name == "Listening":
+            self._bury(peer)
             height = told.fields["height"]
             assert isinstance(height, int)
             self._heights[peer] = height
@@ -149,21 +159,35 @@ class ClusterCity:
         elif told.name == "Stopped":
             self._upon_stopped(peer, told.fields["counters"])
         elif told.name == "Counted":
-            pass
+            self._counted[peer] = told.fields["counters"]
         else:
             try:
                 self._upon_event(peer, told)
             except InvariantBroken as error:
                 self.break_off(error)
 
+    def _bury(self, peer: int) -> None:
+        """If it was killed, what it told last is all that is known."""
+        if self._counted[peer] is not None:
+            self.killed[peer] += 1
+            self._upon_stopped(peer, self._counted[peer])
+
     def _upon_stopped(self, peer: int, counters: Json) -> None:
         assert isinstance(counters, dict)
+        self._counted[peer] = None
         total = self.counters[peer]
         for name, value in counters.items():
             assert isinstance(value, int | float)
-            total[name] = total.get(name, 0) + value
+            before = total.get(name, 0)
+            total[name] = max(before, value) if name == PEAK else before + value
         self.traffic.sent_bytes[peer] = int(total.get("links.bytes_out", 0))
         self.traffic.sent_frames[peer] = int(total.get("links.frames_out", 0))
+        for role in Role:
+            frames = counters.get(f"links.frames_from.{role.value}", 0)
+            size = counters.get(f"links.frame_bytes_from.{role.value}", 0)
+            assert isinstance(frames, int)
+            assert isinstance(size, int)
+            self.traffic.deliver(role, peer, frames, size)
 
     def _upon_event(self, peer: int, told: Told) -> None:
         event = decode_event(told)
@@ -214,8 +238,11 @@ class ClusterCity:
         """What the nodes said as they stopped; blocks of that time do not count any more."""
         for peer, follower in enumerate(self._followers):
             for told in (*self._waiting[peer], *follower.read()):
-                if told.name == "Stopped":
+                if told.name == "Counted":
+                    self._counted[peer] = told.fields["counters"]
+                elif told.name == "Stopped":
                     self._upon_stopped(peer, told.fields["counters"])
+            self._bury(peer)
 
     # Faults (sim.faults.City).
 
@@ -313,8 +340,12 @@ class ClusterCity:
         return self._miles.get_ns(rows)
 
     def read_load(self, relay: int, requests: int, at_ns: int) -> None:
-        """A cluster's users read nothing: see ``bench.cluster.window``."""
-        assert requests == 0 or at_ns >= 0
+        """Users look; what is too much for one machine is left out, and counted."""
+        self.kernel.at(max(at_ns, self.kernel.now_ns), self._read, (relay, requests))
+
+    def _read(self, wanted: tuple[int, int]) -> None:
+        relay, requests = wanted
+        self.doors[relay].read(requests)
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

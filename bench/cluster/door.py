@@ -19,6 +19,12 @@ CONNECTIONS = 4
 RECEIVE_BYTES = 64 * 1024
 BODY_BYTES_MAX = 768 * 1024
 ANSWER_TIMEOUT_S = 20.0
+READS_PER_S_MAX = 50.0
+"""Of a relay, by the wall clock: each costs it a millisecond or two, and a city's readers are
+more than one machine has room for beside the nodes."""
+
+READS_WAITING_MAX = 100
+READ = "/v1/head"
 REDIAL_S = 0.1
 BUSY = "busy"
 ENDS = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError,
@@ -48,18 +54,33 @@ class Handed(NamedTuple):
 class Door:
     """Sends what is ``put``; ``told`` hears verdicts. Users go in over a few connections.
 
+    ``read`` asks for the last block as often; ``reads`` were answered, ``left_out`` not sent.
+
     Offices, the clients below 0, have one of their own: their nonces must come in order.
     What a relay that is down was to get is lost, as in life: users notice by the silence.
     """
 
-    __slots__ = ("_offices", "_port", "_told", "_users", "lost")
+    __slots__ = ("_has_reads", "_offices", "_port", "_reads_waiting", "_told", "_users",
+                 "left_out", "lost", "reads")
 
     def __init__(self, port: int, told: Callable[[Handed, str], None]) -> None:
         self._port = port
         self._told = told
         self._offices = _Lane()
         self._users = _Lane()
+        self._reads_waiting = 0
+        self._has_reads = trio.Event()
         self.lost = 0
+        self.reads = 0
+        self.left_out = 0
+
+    def read(self, requests: int) -> None:
+        """People look: as many requests as there is room for are sent, one after the other."""
+        taken = min(requests, READS_WAITING_MAX - self._reads_waiting)
+        self._reads_waiting += taken
+        self.left_out += requests - taken
+        if taken:
+            self._has_reads.set()
 
     def put(self, handed: Handed) -> None:
         """Send this as soon as a connection is free."""
@@ -71,6 +92,7 @@ class Door:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve, self._offices)
+            nursery.start_soon(self._look)
             for _ in range(CONNECTIONS):
                 nursery.start_soon(self._serve, self._users)
 
@@ -98,6 +120,34 @@ class Door:
                 continue
             for item, verdict in zip(batch, verdicts, strict=True):
                 self._told(item, verdict)
+
+    async def _look(self) -> None:
+        while True:
+            await self._has_reads.wait()
+            try:
+                connection = await Connection.open(self._port)
+            except OSError:
+                await self._count_look(answered=False)
+                continue
+            try:
+                while True:
+                    await self._has_reads.wait()
+                    with trio.fail_after(ANSWER_TIMEOUT_S):
+                        await connection.get(READ)
+                    await self._count_look(answered=True)
+            except (*ENDS, trio.TooSlowError):
+                await self._count_look(answered=False)
+            finally:
+                await connection.close()
+
+    async def _count_look(self, *, answered: bool) -> None:
+        """Once for each of those that wait; then a pause."""
+        self.reads += answered
+        self.left_out += not answered
+        self._reads_waiting -= 1
+        if not self._reads_waiting:
+            self._has_reads = trio.Event()
+        await trio.sleep(1 / READS_PER_S_MAX)
 
     async def _take(self, lane: _Lane) -> list[Handed]:
         while not lane.queue:
@@ -135,10 +185,7 @@ class Connection:
     async def post(self, transactions: list[bytes]) -> list[str]:
         """Their verdicts; all are "busy" if the relay says so of the whole batch."""
         body = encode(list(transactions))
-        if self._http.our_state is h11.MUST_CLOSE:
-            raise trio.BrokenResourceError("the relay wants a new connection")
-        if self._http.our_state is h11.DONE:
-            self._http.start_next_cycle()
+        self._begin()
         request = h11.Request(method="POST", target="/v1/transactions/batch", headers=[
             ("host", f"{LOOPBACK}"), ("content-type", MSGPACK),
             ("content-length", str(len(body))),
@@ -154,6 +201,23 @@ class Connection:
         verdicts = json.loads(answer)["verdicts"]
         assert len(verdicts) == len(transactions)
         return [str(verdict) for verdict in verdicts]
+
+    async def get(self, path: str) -> bytes:
+        """The body of the answer; a relay that has no time for it answers with an empty one."""
+        self._begin()
+        request = h11.Request(method="GET", target=path, headers=[("host", LOOPBACK)])
+        parts = [self._http.send(event) or b"" for event in (request, h11.EndOfMessage())]
+        await self._stream.send_all(b"".join(parts))
+        status, answer = await self._receive()
+        if status not in (OK, TOO_MANY, UNAVAILABLE):
+            raise AssertionError(f"the relay answers {status}: {answer.decode()}")
+        return answer if status == OK else b""
+
+    def _begin(self) -> None:
+        if self._http.our_state is h11.MUST_CLOSE:
+            raise trio.BrokenResourceError("the relay wants a new connection")
+        if self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
 
     async def _receive(self) -> tuple[int, bytes]:
         status, body = 0, bytearray()

@@ -20,7 +20,7 @@ from pathlib import Path
 import trio
 
 from bench.cluster.archive import Archive
-from bench.cluster.city import ClusterCity
+from bench.cluster.city import PEAK, ClusterCity
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import LINK_LIMITS, furnish, plan_places
 from bench.cluster.process import Process
@@ -32,6 +32,7 @@ from node.host.genesis import encode_genesis
 from node.host.limits import Limits
 from node.host.link import Happening
 from node.host.links import Links, Target
+from node.host.meter import Spent
 from node.host.settings import LOOPBACK
 from node.inputs import Role
 from node.types import PeerHandle
@@ -47,7 +48,7 @@ from sim.links import Links as LinkTables
 from sim.people import People
 from sim.progress import Progress
 from sim.public import make_people
-from sim.result import RunResult, Verdict
+from sim.result import ProcessRow, RunResult, Verdict
 from sim.rules import RuleSet
 from sim.scenario import Scenario
 from sim.shared import SharedWork
@@ -204,11 +205,14 @@ class Cluster:
             "cluster.cpu_s": sum(
                 counters.get("process.cpu_s", 0) for counters in self.city.counters
             ),
+            "cluster.reads.count": sum(door.reads for door in self.city.doors),
+            "cluster.reads.left_out.count": sum(door.left_out for door in self.city.doors),
         }
         config = result.config
         assert isinstance(config, dict)
         result = replace(
-            result, metrics=metrics, config={**config, "speed": self.settings.speed}
+            result, metrics=metrics, config={**config, "speed": self.settings.speed},
+            processes=tuple(map(self._describe_process, self.processes)),
         )
         if late_ns > LATE_SHARE * self.scenario.params.block_interval_ns and (
             result.verdict in (Verdict.PASSED, Verdict.FAILED)
@@ -217,6 +221,18 @@ class Cluster:
                     "time late: this machine is too slow for it; give a lower --speed")
             return replace(result, verdict=Verdict.INVALID, note=note)
         return result
+
+    def _describe_process(self, process: Process) -> ProcessRow:
+        place = process.place
+        counters = self.city.counters[place.index]
+        cpu_s = counters.get("process.cpu_s", 0.0)
+        kinds = [(str(kind), counters.get(f"cpu.{kind}_s", 0.0)) for kind in Spent]
+        other_s = max(0.0, cpu_s - sum(spent_s for _, spent_s in kinds))
+        return ProcessRow(
+            name=place.name, role=place.role.value, starts=process.starts,
+            killed=self.city.killed[place.index], cpu_s=cpu_s,
+            peak_mb=counters.get(PEAK, 0.0), kinds=(*kinds, ("other", other_s)),
+        )
 
     # The life of the cluster.
 

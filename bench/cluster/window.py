@@ -103,13 +103,10 @@ class _Hours(NamedTuple):
 def _cut_workload(
     workload: Election | StallWindow | StallAuction, closes: str, span_ns: int
 ) -> Election | StallWindow | StallAuction:
-    # reads are what virtual relays are charged for; here nobody would send them
     if isinstance(workload, Election):
         grace_s = min(workload.grace_s, max(GRACE_S_MIN, span_ns // SECOND_NS // 2))
-        return replace(workload, closes=closes, grace_s=grace_s, reads_per_voter=0)
-    if isinstance(workload, StallWindow):
-        return replace(workload, closes=closes, reads_per_user=0)
-    return replace(workload, closes=closes, reads_per_user=0)
+        return replace(workload, closes=closes, grace_s=grace_s)
+    return replace(workload, closes=closes)
 
 
 def require_real(faults: tuple[Fault, ...]) -> None:

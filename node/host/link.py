@@ -51,8 +51,9 @@ Happening: TypeAlias = LinkUp | FrameCame | LinkDown
 class LinkStats(Traffic):
     """What happened on all links of a node since it started; whoever likes reads it.
 
-    Frames and their bytes are counted when they were sent or handed to the node; ``bytes_in``
-    and ``bytes_out`` are those of the wire. Reasons come from closed sets.
+    Frames and their bytes are counted when they were sent or handed to the node, the latter
+    also by the sender's role; ``bytes_in`` and ``bytes_out`` are those of the wire. Reasons
+    come from closed sets.
     """
 
     frames_in: int = 0
@@ -67,6 +68,8 @@ class LinkStats(Traffic):
     dials_failed: Counter[str] = field(default_factory=Counter)
     visitors_refused: Counter[str] = field(default_factory=Counter)
     links_ended: Counter[str] = field(default_factory=Counter)
+    frames_from: Counter[str] = field(default_factory=Counter)
+    frame_bytes_from: Counter[str] = field(default_factory=Counter)
 
     def flatten(self) -> dict[str, int]:
         """All counters by name; one for each reason, ``links_ended.idle`` for example."""
@@ -198,10 +201,13 @@ class Link:
     ) -> None:
         self._useless_since_s = self._heard_s
         self._heard_s = math.inf  # that the node is slow does not make the peer silent
+        stats, role = self._stats, self.role.value
         for frame in frames:
             await events.send(FrameCame(self.peer, frame))
-            self._stats.frames_in += 1
-            self._stats.frame_bytes_in += len(frame)
+            stats.frames_in += 1
+            stats.frame_bytes_in += len(frame)
+            stats.frames_from[role] += 1
+            stats.frame_bytes_from[role] += len(frame)
         self._heard_s = trio.current_time()
 
     async def _write(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from reports.page import build_page
 from reports.tables import GLANCE
 from sim.registry import REGISTRY
-from sim.result import SlowTransaction
+from sim.result import ProcessRow, SlowTransaction
 from tests.synthetic import build_election, build_fairs
 
 ALL = [
@@ -196,3 +196,21 @@ def test_a_browser_shows_the_page_without_complaint(tmp_path, page):
 def test_the_browser_s_complaints_would_be_heard(tmp_path):
     dump = browse(tmp_path, "<script>console.error('planted')</script>", "--dump-dom")
     assert "CONSOLE" in dump.stderr
+
+
+def test_a_clusters_page_says_so_and_what_each_process_cost(election):
+    assert "Processes" not in build_page(election)
+    rows = tuple(
+        ProcessRow(
+            name=f"validator-{number}", role="validator", starts=1 + number, killed=number,
+            cpu_s=8.0, peak_mb=100.0, kinds=(("check", 6.0), ("other", 2.0)),
+        )
+        for number in range(2)
+    )
+    metrics = {**election.metrics, "cluster.reads.left_out.count": 1234}
+    page = build_page(replace(election, host="cluster", processes=rows, metrics=metrics))
+    assert "This was a cluster: real processes on one machine" in page
+    assert "1,234 requests" in page
+    assert page.count("killed 1 time") == 1
+    final = election.metrics["final.count"]
+    assert f">{6e6 / final:,.0f}<" in page

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h11
 import pytest
 import trio
+import trio.testing
 
+from bench.cluster.door import READS_WAITING_MAX, Door
 from bench.cluster.follower import Follower, decode_event
 from bench.cluster.janitor import Janitor, clear
 from bench.cluster.places import find_ports
@@ -190,3 +193,57 @@ def test_a_janitor_that_is_told_to_go_leaves_all_as_it_is(tmp_path):
     clear(nodes, folder)
     assert not nodes.exists()
     assert not folder.exists()
+
+
+class Desk:
+    """A relay's HTTP that answers every GET, when it is let."""
+
+    def __init__(self):
+        self.paths = []
+
+    async def serve(self, stream):
+        http = h11.Connection(h11.SERVER)
+        while True:
+            event = http.next_event()
+            if event is h11.NEED_DATA:
+                http.receive_data(await stream.receive_some())
+            elif isinstance(event, h11.Request):
+                self.paths.append(event.target)
+            elif isinstance(event, h11.EndOfMessage):
+                answer = (h11.Response(status_code=200, headers=[("content-length", "2")]),
+                          h11.Data(data=b"{}"), h11.EndOfMessage())
+                await stream.send_all(b"".join(map(http.send, answer)))
+                http.start_next_cycle()
+            elif isinstance(event, h11.ConnectionClosed):
+                return
+
+
+async def test_readers_ask_for_real_and_what_is_too_much_is_left_out():
+    desk = Desk()
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, desk.serve, 0)
+        door = Door(listeners[0].socket.getsockname()[1], lambda *_: None)
+        nursery.start_soon(door.run)
+        door.read(3)
+        with trio.fail_after(5):
+            while door.reads < 3:
+                await trio.testing.wait_all_tasks_blocked(0.002)
+        assert desk.paths == [b"/v1/head"] * 3
+        assert door.left_out == 0
+        door.read(1_000_000)
+        assert door.left_out == 1_000_000 - READS_WAITING_MAX
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_asks_a_relay_that_is_down_is_left_out():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with trio.open_nursery() as nursery:
+            door = Door(unused.getsockname()[1], lambda *_: None)
+            nursery.start_soon(door.run)
+            door.read(2)
+            with trio.fail_after(5):
+                while door.left_out < 2:
+                    await trio.testing.wait_all_tasks_blocked(0.002)
+            assert door.reads == 0
+            nursery.cancel_scope.cancel()

@@ -20,7 +20,7 @@ def test_a_window_has_the_curve_s_share_of_users_and_less_waiting():
     )
     assert 200 < scenario.users < 500
     assert scenario.workload.grace_s == 300
-    assert scenario.workload.reads_per_voter == 0
+    assert scenario.workload.reads_per_voter == smoke.workload.reads_per_voter
     assert scenario.thresholds == smoke.thresholds
     assert "08:00 to 08:10 of 08:00 to 09:00" in window.about
     scenario.verify_times()
