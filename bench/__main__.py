@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bench.cluster.saturated import Load
 from bench.elections import (
     LINEAR_GROWTH,
     LINEAR_PEERS,
@@ -25,7 +26,7 @@ from bench.floor import measure_floor
 from bench.kernel import measure_kernel
 from bench.memory import measure_observer
 from bench.nodes import measure_nodes
-from bench.saturation import Load, measure_saturation
+from bench.saturation import measure_saturation
 from bench.table import format_table
 from bench.transactions import measure_transactions
 from sim.errors import SimError
