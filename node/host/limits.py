@@ -95,11 +95,6 @@ class HttpLimits:
             ):
                 kind = "positive whole number" if is_whole else "positive number"
                 raise SettingsError(f"http_limits.{item.name}", value, f"give a {kind}")
-        if self.connections_per_address_max > self.connections_max:
-            raise SettingsError(
-                "http_limits.connections_per_address_max", self.connections_per_address_max,
-                f"give at most connections_max={self.connections_max}",
-            )
         if self.batch_bytes_max > BATCH_BYTES_MAX:
             raise SettingsError(
                 "http_limits.batch_bytes_max", self.batch_bytes_max,
