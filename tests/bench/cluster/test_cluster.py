@@ -81,6 +81,17 @@ async def test_a_small_cluster_passes_and_reports_as_a_simulation_does(tmp_path)
     assert result.metrics["final.count"] >= 6
     assert result.metrics["cluster.cpu_s"] > 1
     assert result.metrics["network.bytes"] > 10_000
+    assert result.metrics["cluster.reads.count"] > 10
+    assert {row.kind for row in result.traffic} == {"role"}
+    assert {(row.source, row.target) for row in result.traffic} >= {
+        ("validator", "validator"), ("validator", "relay"), ("relay", "validator"),
+        ("relay", "observer"),
+    }
+    killed = [row for row in result.processes if row.killed]
+    assert [(row.role, row.starts, row.killed) for row in killed] == [("validator", 2, 1)]
+    for row in result.processes:  # each starts, which takes a second, and tells so
+        assert row.cpu_s > 0.3
+        assert sum(spent_s for _, spent_s in row.kinds) == pytest.approx(row.cpu_s)
     assert "cluster: real processes" in out
     assert re.search(r"part +08:00 to 08:01 of 08:00 to 09:00: 12 users", out)
     assert "run report, cluster" in (folder / "report.html").read_text(encoding="utf-8")
