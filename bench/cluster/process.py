@@ -18,7 +18,8 @@ from bench.cluster.places import Place
 VECHE = Path(__file__).parents[2] / "veche.py"
 LAST_WORDS_CHARS = 400
 FULL_BYTES = 64 * 1024
-"""How large files may be on a full disk: a node's database is soon larger, its log never."""
+"""How large files may be on a full disk: a node's database is soon larger, and so are its
+events; what it says at its end fits."""
 
 
 class Process:
