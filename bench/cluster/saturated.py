@@ -20,11 +20,11 @@ from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process
 from bench.cluster.run import single_out
 from bench.figures import MeasurementFailed
+from bench.floor import measure_check_ns
 from node.block import decode_block
 from node.codec import decode
 from node.params import Genesis, Params
 from node.services.election.registry import REVOTES_MAX
-from sim.ballots import measure_crypto_floor
 from sim.identities import derive_identities, derive_identity, derive_secrets, make_genesis
 from sim.streams import Streams
 from sim.topology import Topology, TopologyConfig
@@ -37,7 +37,6 @@ KEYS_PER_VOTER = 1 + REVOTES_MAX
 POLL_S = 0.02
 PATIENCE_S = 60.0
 STOP_S = 20.0
-FLOOR_SAMPLE = 4_000
 
 PARAMS = Params(
     block_interval_ns=1_000_000_000, round_timeout_ns=8_000_000_000,
@@ -205,11 +204,6 @@ def sign_chunk(chain_id: bytes, first: int) -> list[bytes]:
     """In a process of its own."""
     voters = [make_identity(10 + number) for number in range(first, first + CHUNK)]
     return make_ballots(voters, chain_id)
-
-
-def measure_check_ns(_: int = 0) -> float:
-    """Processor nanoseconds of one bare Ed25519 check."""
-    return measure_crypto_floor(time.process_time_ns, FLOOR_SAMPLE).check_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
