@@ -28,10 +28,10 @@ PURE = "VECHE_PURE"
 """The environment variable that keeps the sources running, to compare or to debug."""
 
 SIM = (
-    "ballots", "blocks", "city", "cityface", "clients", "clocks", "crowd", "desk", "door",
-    "election_day", "histogram", "journal", "kernel", "latencies", "links", "network", "office",
-    "outcomes", "peer", "people", "prover", "registrar", "rules", "shared", "voter_columns",
-    "voters",
+    "ballots", "blocks", "city", "cityface", "clients", "clocks", "cores", "crowd", "desk",
+    "door", "election_day", "histogram", "journal", "kernel", "latencies", "links", "network",
+    "office", "outcomes", "peer", "people", "prover", "registrar", "rules", "shared",
+    "voter_columns", "voters",
 )
 """The modules of ``sim`` that a profile of the main job asks for; of ``node`` all that may."""
 
@@ -145,12 +145,13 @@ def list_modules() -> list[str]:
 
 
 def is_safe(path: Path) -> bool:
-    """Whether mypyc means by this module what Python does. Three things it does not:
+    """Whether mypyc means by this module what Python does. Four things it does not:
 
     - ``int(name)`` within a pattern makes 1 of True, so that a later look at the type sees an
       int; ``is_below`` as a guard does not.
     - ``as`` and ``*`` within patterns bind wrongly or raise.
     - One name for the errors of two handlers of a function has the first one's type.
+    - What the type checker does not reach, in the other branch of TYPE_CHECKING, is left out.
 
     Such modules read what strangers send, where that would matter most, and stay sources.
     """
@@ -166,6 +167,8 @@ def _binds_otherwise(node: ast.AST) -> bool:
         case ast.MatchClass(cls=ast.Name(id="int")):
             return True
         case ast.MatchAs(pattern=ast.pattern()) | ast.MatchStar():
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[_, *_]):
             return True
     return False
 

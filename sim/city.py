@@ -25,7 +25,8 @@ from node.state import State
 from node.work import Work, WorkKind
 from sim.blocks import BlockTable
 from sim.cityface import Nanoseconds
-from sim.clocks import ClockConfig, draw_clocks
+from sim.clocks import Clock, ClockConfig, draw_clocks
+from sim.cores import Cores, Tenant
 from sim.costs import CostTable, Prices, price
 from sim.errors import InvariantBroken
 from sim.journal import Journal
@@ -37,7 +38,7 @@ from sim.peer import Peer
 from sim.rules import RuleSet
 from sim.shared import SharedWork
 from sim.streams import Streams
-from sim.topology import HardwareProfile, Topology
+from sim.topology import HardwareProfile, PeerSpec, Topology
 
 
 class Listener(Protocol):
@@ -55,13 +56,14 @@ class Listener(Protocol):
 class City:
     """Peers by index: validators, then relays, then observers.
 
-    ``refused`` counts refusals by (verdict, reason), ``round_changes`` those of validators.
+    With ``cores`` all of them run on one machine; else each has its own. ``refused`` counts
+    refusals by (verdict, reason), ``round_changes`` those of validators.
     """
 
     def __init__(
         self, *, kernel: Kernel, topology: Topology, genesis: Genesis,
         identities: Sequence[Identity], work: Work, costs: CostTable, journal: Journal,
-        streams: Streams, clocks: ClockConfig,
+        streams: Streams, clocks: ClockConfig, cores: Cores | None = None,
     ) -> None:
         self.kernel = kernel
         self.midnight_ns = EPOCH_NS
@@ -79,11 +81,7 @@ class City:
         self._prices: dict[tuple[str, float], Prices] = {}
         drawn = draw_clocks(len(topology.peers), clocks, streams)
         self.peers = [
-            Peer(
-                spec.index, drawn[spec.index], self.get_prices(spec.profile),
-                spec.profile.inbox_bytes_max, kernel, self.network, journal, self,
-            )
-            for spec in topology.peers
+            self._make_peer(spec, drawn[spec.index], cores) for spec in topology.peers
         ]
         self.network.attach(self.peers)
         self.blocks = BlockTable(len(topology.peers))
@@ -99,6 +97,18 @@ class City:
         self._linked: set[tuple[int, int]] = set()
         self.up = 0
         self._miles = LastMiles(streams)
+
+    def _make_peer(self, spec: PeerSpec, clock: Clock, cores: Cores | None) -> Peer:
+        prices, inbox_bytes_max = self.get_prices(spec.profile), spec.profile.inbox_bytes_max
+        if cores is None:
+            return Peer(
+                spec.index, clock, prices, inbox_bytes_max, self.kernel, self.network,
+                self.journal, self,
+            )
+        return Tenant(
+            spec.index, clock, prices, inbox_bytes_max, self.kernel, self.network,
+            self.journal, self, cores,
+        )
 
     # Coming and going.
 
