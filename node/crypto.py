@@ -11,6 +11,7 @@ from typing import Final
 from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
+from node.subclassing import mypyc_attr
 from node.types import Digest, PublicKey, Signature
 
 SEED_BYTES: Final = 32
@@ -23,6 +24,7 @@ def digest(domain: bytes, content: bytes) -> Digest:
     return sha256(b"veche/" + domain + b"\0" + content).digest()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Identity:
     """An Ed25519 key pair made from a 32-byte seed; it never prints its secret."""
 

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 from node.codec import Value, decode, encode
 from node.errors import InvalidEncoding, InvalidProof
+from node.subclassing import mypyc_attr
 from node.types import DIGEST_BYTES, Digest
 
 EMPTY_ROOT: Final[Digest] = bytes(DIGEST_BYTES)
@@ -66,6 +67,7 @@ class _Node:
 _Place: TypeAlias = _Node | _Bucket | None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class State:
     """One snapshot. Equal roots mean equal records; two snapshots share what they can."""
 

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final, TypeVar, TypeVarTuple
 
 from node.crypto import Identity, is_signature_valid, open_box
+from node.subclassing import mypyc_attr
 from node.types import Signature
 
 Arguments = TypeVarTuple("Arguments")
@@ -31,6 +32,7 @@ class WorkKind(IntEnum):
     SERVE_READ = 10  # read requests answered
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Work:
     """Computes everything itself. A host in virtual time passes one that remembers."""
 

@@ -35,6 +35,8 @@ ARROWS = {
     "reports": ANY_STDLIB | {"sim", "reports", "numpy", "matplotlib", "rich", "click"},
     "bench": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "nacl", "click", "rich"},
     "bench.cluster": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "trio", "h11"},
+    "bench.hosting": ANY_STDLIB | {"node", "sim", "bench", "trio"},
+    "bench.fidelity": ANY_STDLIB | {"node", "sim", "bench", "numpy", "trio", "click"},
     "veche": ANY_STDLIB | {"node", "sim", "reports", "scenarios", "bench", "click", "rich"},
 }
 
@@ -53,6 +55,7 @@ ALLOWED = {
     ("sim.workers", "signal"): "they leave Ctrl-C to the parent",
     ("sim.ballots", "nacl"): "makes users' keys, boxes and signatures flat out",
     ("sim.signing", "nacl"): "makes users' keys and signatures flat out",
+    ("node.subclassing", "mypy_extensions"): "read by the compiler, never imported",
 }
 
 BANNED = {
