@@ -10,13 +10,15 @@ import importlib.util
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
+from bench.hosting import make_client_trials, make_index_trial, run_relay
 from bench.trials import (
     Trial,
     make_crypto_trials,
@@ -52,13 +54,14 @@ def measure_costs(
     assert repeats >= 2, "a spread needs two"
     measure_in(folder, measure_sync_ns)  # before all else, for whoever named a wrong one
     tell("preparing a city, a state and ballots ...")
-    trials = sorted(prepare_trials(folder, size or Size()), key=lambda trial: trial.kind)
-    assert [trial.kind for trial in trials] == list(WorkKind), "each kind once"
-    values: dict[WorkKind, list[float]] = {trial.kind: [] for trial in trials}
-    for number in range(1, repeats + 1):
-        tell(f"measuring, round {number} of {repeats} ...")
-        for trial in trials:
-            values[trial.kind].append(trial.measure())
+    with prepare_trials(folder, size or Size()) as prepared:
+        trials = sorted(prepared, key=lambda trial: trial.kind)
+        assert [trial.kind for trial in trials] == list(WorkKind), "each kind once"
+        values: dict[WorkKind, list[float]] = {trial.kind: [] for trial in trials}
+        for number in range(1, repeats + 1):
+            tell(f"measuring, round {number} of {repeats} ...")
+            for trial in trials:
+                values[trial.kind].append(trial.measure())
     return [
         Figure(name=get_name(trial.kind), unit="ns", values=tuple(values[trial.kind]),
                about=trial.about)
@@ -66,14 +69,20 @@ def measure_costs(
     ]
 
 
-def prepare_trials(folder: Path, size: Size) -> list[Trial]:
-    """One for each kind."""
+@contextmanager
+def prepare_trials(folder: Path, size: Size) -> Iterator[list[Trial]]:
+    """One for each kind, to be used while a relay runs that some of them ask."""
     sample = make_sample(size.ballots, size.records)
     decode = make_decode_trial(sample)
-    return [
-        *make_crypto_trials(sample), decode, *make_state_trials(sample, size.records),
-        make_handle_trial(decode), *make_disk_trials(folder),
-    ]
+    handle = make_handle_trial(decode)
+    crypto = make_crypto_trials(sample)
+    (check,) = [trial for trial in crypto if trial.kind is WorkKind.CHECK_SIGNATURE]
+    with run_relay(folder) as relay:
+        yield [
+            *crypto, decode, *make_state_trials(sample, size.records), handle,
+            *make_disk_trials(folder), make_index_trial(sample, folder),
+            *make_client_trials(relay, check, handle),
+        ]
 
 
 def get_name(kind: WorkKind) -> str:

@@ -215,7 +215,7 @@ def make_state_trials(sample: Sample, records: int) -> list[Trial]:
                    f"{records:,} records; counted as charged, each transaction's writes by "
                    "themselves"),
         make_trial(WorkKind.SERVE_READ, len(keys), _make_reads(sample.state, keys),
-                   "a record read from that state with its proof, encoded; no HTTP"),
+                   "a record read from that state with its proof, encoded; the request apart"),
     ]
 
 

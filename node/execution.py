@@ -35,7 +35,7 @@ class BlockOutput:
 
     ``outcomes`` pairs each transaction's id with its status, bundle by bundle. ``executed`` is
     the work of executing, ``worked`` that and the checks of bundles' and transactions'
-    signatures, which whoever did not build the block must do first.
+    signatures, which whoever has seen none of the bundles before must do first.
     """
 
     state: State

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from node.block import Block, decode_block
 from node.bundle import Bundle
-from node.chain import Chain, Step, decode_bundles
+from node.chain import Chain, Step, decode_bundles, describe_final
 from node.consensus.authorities import compute_first_proposer
 from node.consensus.engine import Behind, Decide, Engine, Outcome, Say
 from node.consensus.qbft.controller import Controller
@@ -41,7 +41,7 @@ from node.relay import CLIENT, Relay
 from node.seals import check_seals
 from node.sync import Sync
 from node.types import Digest, Now, PeerHandle
-from node.validation import verify_bundle
+from node.validation import list_checking, verify_bundle
 from node.verdict import Accept, Reject
 from node.wire import (
     BlockCarried,
@@ -61,6 +61,7 @@ from node.work import Work, WorkKind
 
 GIVEN_BYTES: Final = 8 * 1024 * 1024
 _HANDLED: Final = Worked(WorkKind.HANDLE, 1)
+_ADMITTED: Final = Worked(WorkKind.ADMIT, 1)
 _OBSERVER: Final = Role.OBSERVER
 
 
@@ -190,7 +191,7 @@ class Node:
             self.sync.upon_peer_height(now, peer, header.height, chain.height, effects)
             return
         step = chain.plan_step(frame, block, self.work)
-        effects += step.checked
+        effects += self._select_checked(step)
         onward = self.gossip.get_onward(peer)
         if onward:
             effects.append(Spread(onward, frame, header.digest))
@@ -205,18 +206,39 @@ class Node:
         check_seals(block.encoded, block, self.work)
         effects.append(Emit(ConflictSeen(height, mine.digest, block.header.digest)))
 
+    def _select_checked(self, step: Step) -> tuple[Worked, ...]:
+        """Who holds bundles knows most of a block already; what is new is told with them."""
+        if self.role is _OBSERVER:
+            return step.checked
+        block = step.block
+        rest_bytes = len(block.encoded) - sum(map(len, block.bundles))
+        return Worked(WorkKind.DECODE_BYTES, rest_bytes), *step.checked[1:]
+
     def _take(self, now: Now, step: Step, effects: list[Effect]) -> None:
         """Execute a block that others made final, and put it upon the head."""
         self.chain.take(step)
-        effects += step.done
-        if self.role is not _OBSERVER:
-            self._upon_adopted(now, step.block, effects)
+        if self.role is _OBSERVER:
+            effects += step.done
+            return
+        block = step.block
+        bundles = decode_bundles(
+            block.header.bundles_root, block.bundles, self.genesis, self.work
+        )
+        holder = self.relay or self.mempool
+        assert holder is not None, "who is no observer holds bundles"
+        effects += list_checking(bundles, holder.is_known)
+        effects += step.output.executed
+        effects += describe_final(block)
+        self._upon_adopted(now, block, effects)
 
     def _upon_adopted(self, now: Now, block: Block, effects: list[Effect]) -> None:
         """The head has moved on: whoever waits for what is in it is told."""
         header = block.header
         bundles = decode_bundles(header.bundles_root, block.bundles, self.genesis, self.work)
         if self.relay is not None:
+            receipts = sum(len(bundle.transactions) for bundle in bundles)
+            if receipts:
+                effects.append(Worked(WorkKind.INDEX, receipts))
             self.relay.upon_final(header.height, bundles, self.gossip.validators, effects)
         elif self.engine is not None:
             assert self.mempool is not None
@@ -281,7 +303,7 @@ class Node:
             block: Block = self.work.once(decode_block, encoded, encoded, self.params)
             if block.header.height == self.chain.height + 1:
                 step = self.chain.plan_step(encoded, block, self.work)
-                effects += step.checked
+                effects += self._select_checked(step)
                 self._take(now, step, effects)
         self.sync.upon_progress(now, peer, self.chain.height, effects)
 
@@ -322,6 +344,7 @@ class Node:
             effects.append(Emit(InputRefused(CLIENT, "reject", "not a relay")))
             effects.append(Reply(client, b"", "not a relay"))
             return
+        effects.append(_ADMITTED)
         self.relay.upon_submitted(now, client, encoded, self.chain.head.time_ns, effects)
         if self.relay.is_full():
             self.relay.publish(self.chain.height, self.gossip.validators, effects)

@@ -1,14 +1,14 @@
 """What an engine asks of its node: blocks to propose, blocks to check, signatures."""
 
 from node.block import Block, make_block, make_header
-from node.chain import Chain, execute
+from node.chain import Chain, decode_bundles, execute
 from node.crypto import Identity
 from node.effects import Emit, Worked
 from node.errors import InvalidBlock
 from node.events import BlockProposed
 from node.mempool import Mempool
 from node.types import Digest, Now, PublicKey, Signature
-from node.validation import compute_bundles_root
+from node.validation import compute_bundles_root, list_checking
 from node.work import Work
 
 
@@ -58,11 +58,16 @@ class Producer:
         latest_ns = now.realtime_ns + self._chain.genesis.params.future_block_ns
         if block.header.time_ns > latest_ns:
             raise InvalidBlock("time ahead", latest_ns, block.header.time_ns)
-        output = self._chain.verify_next(block, self._work)
+        chain, header = self._chain, block.header
+        output = chain.verify_next(block, self._work)
         # each round asks again about the same block; the work was done once
-        if block.header.digest != self._verified:
-            self._account.extend(output.worked)
-            self._verified = block.header.digest
+        if header.digest != self._verified:
+            bundles = decode_bundles(
+                header.bundles_root, block.bundles, chain.genesis, self._work
+            )
+            self._account.extend(list_checking(bundles, self._mempool.is_known))
+            self._account.extend(output.executed)
+            self._verified = header.digest
 
     def check_signature(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
         """Whether the Ed25519 signature holds."""

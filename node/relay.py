@@ -85,6 +85,10 @@ class Relay:
         interval_ns = self._params.block_interval_ns
         return (head_ns - self._params.bundle_lead_ns - now_ns) % interval_ns
 
+    def is_known(self, bundle: Digest) -> bool:
+        """Whether it is one of its own, whose transactions were checked as they came."""
+        return bundle in self._published
+
     def is_full(self) -> bool:
         """Whether the waiting transactions make a bundle without waiting longer."""
         return (

@@ -3,16 +3,19 @@
 Consensus on which block is next belongs to the engine; how a block must look is here.
 """
 
+from collections.abc import Callable, Iterable
+
 from node.block import Header
 from node.bundle import Bundle
 from node.codec import encode
 from node.crypto import digest
+from node.effects import Worked
 from node.errors import InvalidBlock, InvalidMessage, InvalidTransaction
 from node.merkle import compute_root
 from node.params import Genesis
 from node.transaction import Transaction
 from node.types import Digest, PublicKey
-from node.work import Work
+from node.work import Work, WorkKind
 
 
 def verify_transaction(transaction: Transaction, chain_id: bytes, work: Work) -> None:
@@ -43,6 +46,22 @@ def verify_bundle(bundle: Bundle, genesis: Genesis, chain_id: bytes, work: Work)
             verify_transaction(transaction, chain_id, work)
         except InvalidTransaction as error:
             raise InvalidMessage("bundled transaction", str(error)) from error
+
+
+def list_checking(
+    bundles: Iterable[Bundle], is_known: Callable[[Digest], bool]
+) -> tuple[Worked, ...]:
+    """The work of decoding and checking those bundles that a node has not met: it remembers."""
+    checks = size_bytes = 0
+    for bundle in bundles:
+        if not is_known(bundle.digest):
+            checks += 1 + len(bundle.transactions)
+            size_bytes += len(bundle.encoded)
+    if not checks:
+        return ()
+    return (
+        Worked(WorkKind.DECODE_BYTES, size_bytes), Worked(WorkKind.CHECK_SIGNATURE, checks)
+    )
 
 
 def verify_header(

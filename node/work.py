@@ -30,6 +30,9 @@ class WorkKind(IntEnum):
     DISK_BYTES = 8  # bytes written before a sync
     DISK_SYNC = 9  # syncs awaited
     SERVE_READ = 10  # read requests answered
+    ADMIT = 11  # clients' transactions taken in by a relay's host
+    INDEX = 12  # receipts put where clients can ask for them
+    REQUEST = 13  # HTTP requests answered, apart from what they ask for
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -40,6 +40,11 @@ class Process:
         return self._process is not None
 
     @property
+    def pid(self) -> int | None:
+        """The system's number of it; None while it is down."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def has_died(self) -> bool:
         """Whether it ended though nobody asked for it."""
         return self._process is not None and self._process.poll() is not None

@@ -2,6 +2,8 @@
 
 import json
 import os
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -16,9 +18,10 @@ from bench.calibrate import (
     round_price,
     write_table,
 )
-from bench.disk import measure_in, time_sync_ns
+from bench.disk import measure_in
 from bench.figures import Figure, MeasurementFailed
 from bench.handling import Frames, RememberingIdentity, RememberingWork, Submissions
+from bench.hosting import make_client_trials, make_index_trial, run_relay
 from bench.table import WIDTH, format_table
 from bench.trials import (
     Sample,
@@ -120,8 +123,26 @@ def test_decoding_is_priced_by_the_bytes_of_frames(sample):
     assert 0.1 < make_decode_trial(sample).measure() < 10_000
 
 
-def test_a_sync_takes_time_and_leaves_no_file(tmp_path):
-    assert measure_in(tmp_path, lambda file: time_sync_ns(file, bytes(100))) > 0
+def test_a_write_takes_time_and_leaves_no_file(tmp_path):
+    assert measure_in(tmp_path, lambda write: write(bytes(100))) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_relay_of_its_own_tells_what_clients_cost_it(tmp_path):
+    with run_relay(tmp_path) as relay:
+        check = Trial(WorkKind.CHECK_SIGNATURE, "", lambda: 0.0)
+        handle = Trial(WorkKind.HANDLE, "", lambda: 0.0)
+        admit, request = make_client_trials(relay, check, handle)
+        assert 1_000 < admit.measure() < 10_000_000
+        assert 10_000 < request.measure() < 100_000_000
+        dear = replace(check, measure=lambda: 1e9)
+        assert make_client_trials(relay, dear, handle)[0].measure() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_is_priced_by_the_receipt(sample, tmp_path):
+    assert 100 < make_index_trial(sample, tmp_path).measure() < 10_000_000
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,7 +164,7 @@ def test_rounds_go_through_all_kinds_so_that_noise_hits_each(monkeypatch, tmp_pa
     trials = [
         Trial(kind, "x", lambda: float(next(order))) for kind in reversed(list(WorkKind))
     ]
-    monkeypatch.setattr("bench.calibrate.prepare_trials", lambda *_: trials)
+    monkeypatch.setattr("bench.calibrate.prepare_trials", lambda *_: nullcontext(trials))
     found = measure_costs(3, tmp_path, lambda _: None)
     kinds = len(WorkKind)
     assert found[0].values == (0.0, kinds, 2.0 * kinds)
