@@ -21,6 +21,7 @@ from bench.elections import (
     measure_election,
     measure_linearity,
 )
+from bench.fidelity.command import fidelity
 from bench.figures import Figure, Json, MeasurementFailed, build_report
 from bench.floor import measure_floor
 from bench.kernel import measure_kernel
@@ -140,6 +141,9 @@ def report(figures: list[Figure], settings: dict[str, Json], path: Path | None) 
             path.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise click.ClickException(f"--json {path}: {error.strerror}") from error
+
+
+main.add_command(fidelity)
 
 
 if __name__ == "__main__":

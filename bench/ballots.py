@@ -18,8 +18,19 @@ def make_identity(number: int) -> Identity:
     return Identity(digest(b"bench", number.to_bytes(8, "big")))
 
 
+def make_grants(registrar: Identity, count: int, chain_id: bytes) -> list[bytes]:
+    """So many rights given by the registrar: a state that says nothing of when."""
+    return [
+        make_transaction(registrar, chain_id, identity.GRANT_RIGHT, nonce,
+                         identity.make_grant_right(digest(b"bench clerk", bytes([nonce])),
+                                                   identity.REGISTER))
+        for nonce in range(1, count + 1)
+    ]
+
+
 def make_deeds(
-    registrar: Identity, voters: Sequence[Identity], chain_id: bytes, *, keys_per_voter: int = 1
+    registrar: Identity, voters: Sequence[Identity], chain_id: bytes, *,
+    keys_per_voter: int = 1, first_nonce: int = 1,
 ) -> list[bytes]:
     """The registrar's transactions up to a voting with the one-time keys of ``voters``.
 
@@ -50,7 +61,7 @@ def make_deeds(
         )))
     return [
         make_transaction(registrar, chain_id, kind, nonce, payload)
-        for nonce, (kind, payload) in enumerate(deeds, 1)
+        for nonce, (kind, payload) in enumerate(deeds, first_nonce)
     ]
 
 

@@ -35,9 +35,8 @@ SIM = (
 )
 """The modules of ``sim`` that a profile of the main job asks for; of ``node`` all that may."""
 
-HOST = ("memory", "replay")
-"""The modules of ``node.host`` with a class that inherits from a compiled one: what is
-interpreted cannot."""
+HOST = ("memory",)
+"""The modules of ``node.host`` in which a busy node spends its time: it waits in the others."""
 
 SETUP = """
 import sys
@@ -190,7 +189,7 @@ def list_node() -> list[Path]:
 
 
 def list_host() -> list[Path]:
-    """The few modules of the host that must be compiled if the node is."""
+    """The few modules of the host whose time is Python's."""
     return [ROOT / "node" / "host" / f"{name}.py" for name in HOST]
 
 

@@ -98,28 +98,34 @@ class Door:
 
     async def _serve(self, lane: _Lane) -> None:
         connection: Connection | None = None
-        while True:
-            batch = await self._take(lane)
-            verdicts: list[str] | None = None
-            # a relay hangs up on who was silent, so a kept connection proves nothing; the same
-            # transaction twice does no harm
-            for _ in range(2 if connection is not None else 1):
-                try:
-                    if connection is None:
-                        connection = await Connection.open(self._port)
-                    with trio.fail_after(ANSWER_TIMEOUT_S):
-                        verdicts = await connection.post([item.transaction for item in batch])
-                    break
-                except (*ENDS, trio.TooSlowError):
-                    if connection is not None:
-                        await connection.close()
-                        connection = None
-            if verdicts is None:
-                self.lost += len(batch)
-                await trio.sleep(REDIAL_S)
-                continue
-            for item, verdict in zip(batch, verdicts, strict=True):
-                self._told(item, verdict)
+        try:
+            while True:
+                batch = await self._take(lane)
+                handed = [item.transaction for item in batch]
+                verdicts: list[str] | None = None
+                # a relay hangs up on who was silent, so a kept connection proves nothing; the
+                # same transaction twice does no harm
+                for _ in range(2 if connection is not None else 1):
+                    try:
+                        if connection is None:
+                            connection = await Connection.open(self._port)
+                        with trio.fail_after(ANSWER_TIMEOUT_S):
+                            verdicts = await connection.post(handed)
+                        break
+                    except (*ENDS, trio.TooSlowError):
+                        if connection is not None:
+                            await connection.close()
+                            connection = None
+                if verdicts is None:
+                    self.lost += len(batch)
+                    await trio.sleep(REDIAL_S)
+                    continue
+                for item, verdict in zip(batch, verdicts, strict=True):
+                    self._told(item, verdict)
+        finally:
+            if connection is not None:
+                with trio.CancelScope(shield=True):
+                    await connection.close()
 
     async def _look(self) -> None:
         while True:

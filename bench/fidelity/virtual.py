@@ -1,0 +1,194 @@
+"""The load on virtual peers that share one machine's cores, in virtual time."""
+
+from collections import Counter
+
+from bench.fidelity.load import SECOND_NS, TICK_NS, Load, Pacer, Town
+from bench.fidelity.trace import SeenBlock, Spent, Trace
+from node.block import decode_block
+from node.bundle import decode_bundle
+from node.chain import Chain
+from node.host.openapi import BATCH_MAX
+from node.transaction import decode_transaction
+from node.work import WorkKind
+from sim.city import City
+from sim.cityface import ACCEPTED
+from sim.clocks import ClockConfig
+from sim.cores import Cores
+from sim.costs import CostTable
+from sim.journal import Journal
+from sim.kernel import EPOCH_NS, Kernel
+from sim.shared import SharedWork
+from sim.streams import Streams
+
+HOST = "simulated"
+FOUNDING_NS_MAX = 600 * SECOND_NS
+SETTLE_NS_MAX = 30 * SECOND_NS
+DEED = -1
+
+
+class VirtualRun:
+    """One load on one town. ``run`` may be called once.
+
+    ``driver_us`` is what handing in one ballot costs the machine on which all of it runs, which
+    is ``speed_ratio`` times as fast as it was when ``costs`` were measured.
+    """
+
+    def __init__(
+        self, town: Town, load: Load, costs: CostTable, *, cores: int, driver_us: float,
+        speed_ratio: float = 1.0, seed: int = 1,
+    ) -> None:
+        self.town = town
+        self.load = load
+        self.cores = Cores(cores)
+        self.kernel = Kernel(EPOCH_NS)
+        self.city = City(
+            kernel=self.kernel, topology=town.build_topology(speed_ratio), genesis=town.genesis,
+            identities=town.identities, work=SharedWork(), costs=costs, journal=Journal(),
+            streams=Streams(seed), clocks=ClockConfig(offset_ns=0), cores=self.cores,
+        )
+        self.city.listener = self
+        self._driver_ns = driver_us * 1_000
+        self._driver_s = 0.0
+        self._relay_ns: dict[tuple[int, int], int] = {}
+        self._accepted_ns: list[int] = []
+        self._verdicts: Counter[str] = Counter()
+        self._final = 0
+        self._killed_height = 0
+
+    # What the city tells (sim.city.Listener).
+
+    def upon_reply(
+        self, at_ns: int, relay: int, client: int, transaction_id: bytes, verdict: str
+    ) -> None:
+        """A relay's verdict."""
+        if client == DEED:
+            assert verdict == ACCEPTED, verdict
+            return
+        self._verdicts[verdict] += 1
+        if verdict == ACCEPTED:
+            self._accepted_ns[client] = at_ns
+
+    def upon_relay_final(self, at_ns: int, relay: int, height: int) -> None:
+        """A relay holds a block: the generator counts what the first of them has."""
+        self._relay_ns[height, relay] = at_ns
+        if relay == 0:
+            self._final += self.city.blocks.transactions[height]
+
+    # The run.
+
+    def run(self) -> Trace:
+        """Found the town, load it, and wait until nothing is under way."""
+        for index in range(len(self.city.peers)):
+            self.city.start(index)
+        self._found(self.town.grants)
+        granted_root = self.city.read_final_state().root
+        self._found(self.town.deeds)
+        begin_ns = self.kernel.now_ns + 2 * SECOND_NS
+        self.kernel.run_until(begin_ns)
+        pacer = Pacer(self.load, begin_ns, len(self.town.ballots))
+        before = self._final
+        edges: list[Spent] = []
+        since_ns = begin_ns + round(self.load.warm_s * SECOND_NS)
+        until_ns = pacer.end_ns - round(self.load.cool_s * SECOND_NS)
+        killed_ns = 0
+        relays = self.town.topology.config.relays
+        while (now_ns := self.kernel.now_ns) < pacer.end_ns:
+            if (now_ns >= since_ns and not edges) or (now_ns >= until_ns and len(edges) == 1):
+                edges.append(self._read_spent())
+            numbers = pacer.take(now_ns, self._final - before)
+            self._accepted_ns += [0] * len(numbers)
+            cost_ns = round(len(numbers) * self._driver_ns)
+            start_ns = self.cores.compute_start_ns(now_ns)
+            self.cores.take(start_ns, cost_ns)
+            self._driver_s += cost_ns / 1e9
+            if numbers:
+                self._ask(relays, len(numbers))
+            for number in numbers:
+                self.city.submit(
+                    number % relays, number, self.town.ballots[number], start_ns + cost_ns
+                )
+            height = self.city.blocks.height
+            self.kernel.run_until(now_ns + TICK_NS)
+            if self.load.kills and not killed_ns and (
+                now_ns > (begin_ns + pacer.end_ns) // 2 and self.city.blocks.height > height
+            ):
+                killed_ns = self._kill_next()
+        self._settle(len(pacer.intended_ns) + before)
+        return self._gather(pacer, edges, granted_root, killed_ns)
+
+    def _ask(self, relays: int, ballots: int) -> None:
+        """What comes at one moment comes in as few requests as may be, to each relay."""
+        first = self.town.topology.config.validators
+        for relay in range(min(relays, ballots)):
+            requests = -(-ballots // (relays * BATCH_MAX))
+            self.city.peers[first + relay].serve(WorkKind.REQUEST, requests)
+
+    def _found(self, transactions: list[bytes]) -> None:
+        for transaction in transactions:
+            self.city.submit(0, DEED, transaction, self.kernel.now_ns + SECOND_NS)
+        self._settle(self._final + len(transactions), FOUNDING_NS_MAX)
+
+    def _settle(self, count: int, patience_ns: int = SETTLE_NS_MAX) -> None:
+        limit_ns = self.kernel.now_ns + patience_ns
+        while self._final < count and self.kernel.now_ns < limit_ns:
+            self.kernel.run_until(self.kernel.now_ns + SECOND_NS // 10)
+            assert self.city.broken is None, self.city.broken
+        self.kernel.run_until(self.kernel.now_ns + SECOND_NS // 2)
+
+    def _kill_next(self) -> int:
+        chain = self.city.find_longest_chain()
+        self._killed_height = chain.height
+        validators = self.town.genesis.validators
+        victim = (validators.index(chain.head.proposer) + 1) % len(validators)
+        assert self.city.crash(victim, keep_disk=True)
+        return self.kernel.now_ns
+
+    def _read_spent(self) -> Spent:
+        busy = [peer.busy_ns / 1e9 for peer in self.city.peers]
+        count = self.town.topology.config.validators
+        return Spent(sum(busy[:count]), sum(busy[count:]), self._driver_s)
+
+    def _gather(
+        self, pacer: Pacer, edges: list[Spent], granted_root: bytes, killed_ns: int
+    ) -> Trace:
+        load, city = self.load, self.city
+        relays = self.town.topology.config.relays
+        chain = city.find_longest_chain()
+        blocks = []
+        for height, ids in read_blocks(chain).items():
+            first_ns = city.blocks.first_ns[height]
+            blocks.append(SeenBlock(
+                height, city.blocks.proposed_ns[height], first_ns,
+                tuple(self._relay_ns.get((height, relay), 0) for relay in range(relays)), ids,
+            ))
+        first, last = edges
+        return Trace(
+            host=HOST, load=load, begin_ns=pacer.begin_ns,
+            ids=list_ids(self.town.ballots[: len(pacer.intended_ns)]),
+            intended_ns=pacer.intended_ns, accepted_ns=self._accepted_ns,
+            relay_of=[number % relays for number in range(len(pacer.intended_ns))],
+            blocks=blocks, spent=last.since(first),
+            spent_over_s=load.seconds - load.warm_s - load.cool_s,
+            sent_bytes=city.traffic.bytes, sent_frames=city.traffic.frames,
+            transactions=self._final, granted_root=granted_root, head_root=chain.state.root,
+            is_replayed=True, verdicts=dict(self._verdicts), killed_ns=killed_ns,
+            killed_height=self._killed_height,
+        )
+
+
+def read_blocks(chain: Chain) -> dict[int, tuple[bytes, ...]]:
+    """The ids of each final block's transactions, in order, by height."""
+    params = chain.genesis.params
+    return {
+        height: tuple(
+            transaction.id
+            for encoded in decode_block(chain.get_encoded(height), params).bundles
+            for transaction in decode_bundle(encoded, params).transactions
+        )
+        for height in range(1, chain.height + 1)
+    }
+
+
+def list_ids(encodings: list[bytes]) -> list[bytes]:
+    """The ids of encoded transactions."""
+    return [decode_transaction(encoded, len(encoded)).id for encoded in encodings]

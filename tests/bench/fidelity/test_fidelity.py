@@ -1,0 +1,211 @@
+"""One load on both hosts: what is due, what follows from a trace, the table, and tiny runs."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench.__main__ import main
+from bench.fidelity.compare import (
+    HALF,
+    KINDS,
+    SATURATED,
+    Kind,
+    Row,
+    build_json,
+    compare,
+    format_markdown,
+    format_rows,
+    require_equal,
+)
+from bench.fidelity.load import (
+    OUTSTANDING,
+    SECOND_NS,
+    Load,
+    Pacer,
+    build_town,
+    make_loopback,
+)
+from bench.fidelity.real import RealRun, read_cpu_s
+from bench.fidelity.trace import (
+    SeenBlock,
+    Spent,
+    Trace,
+    compute_recovery_s,
+    describe_saturation,
+    describe_steady,
+)
+from bench.fidelity.virtual import VirtualRun
+from bench.figures import MeasurementFailed
+from sim.costs import load_costs
+
+BEGIN_NS = 100 * SECOND_NS
+LOAD = Load(rate_per_s=10, seconds=6, warm_s=1, cool_s=1)
+PROFILE = make_loopback(20_000, 200_000)
+
+
+def make_trace(load=LOAD, **changes):
+    """10 ballots a second; each block has those of a second, and is final half a second on."""
+    count = 60
+    intended = [BEGIN_NS + number * SECOND_NS // 10 for number in range(count)]
+    ids = [bytes([number]) for number in range(count)]
+    blocks = []
+    for height in range(1, 8):
+        proposed_ns = BEGIN_NS + height * SECOND_NS
+        final_ns = proposed_ns + SECOND_NS // 2
+        own = tuple(ids[10 * (height - 1) : 10 * height])
+        blocks.append(SeenBlock(height, proposed_ns, final_ns, (final_ns + 1_000,), own))
+    trace = Trace(
+        host="fake", load=load, begin_ns=BEGIN_NS, ids=ids, intended_ns=intended,
+        accepted_ns=[at_ns + 5_000_000 for at_ns in intended], relay_of=[0] * count,
+        blocks=blocks, spent=Spent(0.004, 0.001, 0.0005), spent_over_s=4.0,
+        sent_bytes=60_000, sent_frames=120, transactions=60, granted_root=b"r",
+        head_root=b"h", is_replayed=True,
+    )
+    return replace(trace, **changes)
+
+
+def test_an_open_load_intends_at_its_rate_and_hands_in_what_is_due():
+    pacer = Pacer(LOAD, BEGIN_NS, 1_000)
+    assert pacer.take(BEGIN_NS, 0) == range(0)
+    assert pacer.take(BEGIN_NS + SECOND_NS, 0) == range(10)
+    assert pacer.take(BEGIN_NS + 100 * SECOND_NS, 0) == range(10, 60)
+    assert pacer.intended_ns[:2] == [BEGIN_NS, BEGIN_NS + SECOND_NS // 10]
+
+
+def test_a_load_that_saturates_keeps_so_many_under_way_while_ballots_last():
+    pacer = Pacer(Load(rate_per_s=0, seconds=10), BEGIN_NS, OUTSTANDING + 50)
+    assert len(pacer.take(BEGIN_NS, 0)) == OUTSTANDING
+    assert len(pacer.take(BEGIN_NS + 1, 0)) == 0
+    assert len(pacer.take(BEGIN_NS + 2, 20)) == 20
+    assert len(pacer.take(BEGIN_NS + 3, 500)) == 30
+    assert pacer.intended_ns[-1] == BEGIN_NS + 3
+
+
+def test_throughput_counts_between_the_first_and_the_last_steady_block():
+    figures = describe_steady(make_trace())
+    assert figures["throughput_per_s"] == pytest.approx(10)
+    assert figures["block_s"] == pytest.approx(1)
+    assert figures["consensus_s"] == pytest.approx(0.5)
+
+
+def test_waits_count_from_the_moment_that_was_intended():
+    figures = describe_steady(make_trace())
+    assert figures["accepted_p50_s"] == pytest.approx(0.005)
+    assert figures["included_p50_s"] == pytest.approx(0.55)
+    assert figures["final_p50_s"] == pytest.approx(1.05, abs=1e-5)
+    assert figures["final_p99_s"] == pytest.approx(1.5, abs=0.01)
+
+
+def test_a_ballot_that_is_lost_is_not_passed_over():
+    trace = make_trace()
+    trace.blocks.pop(2)
+    with pytest.raises(AssertionError, match="is not final"):
+        describe_steady(trace)
+
+
+def test_what_it_costs_is_told_by_transaction_and_by_who_spent_it():
+    figures = describe_saturation(make_trace())
+    assert figures["capacity_per_s"] == pytest.approx(10)
+    assert figures["validators_us"] == pytest.approx(100)
+    assert figures["relays_us"] == pytest.approx(25)
+    assert figures["driver_us"] == pytest.approx(12.5)
+    assert figures["bytes"] == 1_000
+    assert figures["frames"] == 2
+
+
+def test_recovery_lasts_from_the_kill_until_the_next_block():
+    trace = make_trace(killed_ns=BEGIN_NS + 3 * SECOND_NS, killed_height=3)
+    assert compute_recovery_s(trace) == pytest.approx(1.5)
+
+
+def make_rows():
+    steady = {kind.figure: 2.0 for kind in KINDS if kind.load == HALF}
+    other = {**steady, "final_p50_s": 1.85, "final_p99_s": 1.7}
+    return compare({HALF: [steady, steady]}, {HALF: [other, other]})
+
+
+def test_a_table_has_the_loads_that_both_hosts_ran():
+    rows = make_rows()
+    assert {row.kind.load for row in rows} == {HALF}
+    assert compare({SATURATED: [{}]}, {}) == []
+
+
+def test_a_ratio_is_that_of_the_medians_and_near_within_a_tenth():
+    kind = Kind(HALF, "x", "x", "s", has_target=True)
+    row = Row(kind, (1.0, 2.0, 9.0), (1.0, 1.9, 50.0))
+    assert row.ratio == pytest.approx(2 / 1.9)
+    assert row.is_near is True
+    assert Row(kind, (1.0,), (2.0,)).is_near is False
+    assert Row(replace(kind, has_target=False), (1.0,), (2.0,)).is_near is None
+    assert Row(kind, (1.0,), (0.0,)).ratio == np.inf
+
+
+def test_both_tables_say_what_is_near_and_what_is_not():
+    text, markdown = format_rows(make_rows()), format_markdown(make_rows())
+    assert "1.08 ok" in text
+    assert "1.18 no" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "| final p99 | ms | 2,000 | 1,700 | 1.18 no |" in markdown
+
+
+def test_the_file_holds_both_hosts_values_and_the_table_of_costs():
+    content = build_json(make_rows(), {"relays": 1}, load_costs(), b"\1", {HALF: [1.0]}, [0.02])
+    content = json.loads(json.dumps(content))
+    assert content["figures"]["half.final_p50_s"]["near"] is True
+    assert content["figures"]["half.final_p50_s"]["measured"] == [1.85, 1.85]
+    assert content["costs"]["name"] == load_costs().name
+    assert content["granted_root"] == "01"
+
+
+def test_states_that_differ_are_a_failure():
+    assert require_equal("roots", [b"a", b"a"]) == b"a"
+    with pytest.raises(MeasurementFailed, match="roots: 61, 62"):
+        require_equal("roots", [b"a", b"b"])
+
+
+def test_the_processor_time_of_a_process_that_is_down_is_none():
+    assert read_cpu_s(None) == 0
+
+
+def make_town(voters):
+    return build_town(validators=4, relays=1, voters=voters, profile=PROFILE)
+
+
+@pytest.mark.slow
+def test_virtual_peers_on_one_machine_tell_the_same_twice():
+    town, load = make_town(300), Load(rate_per_s=40, seconds=6, warm_s=1, cool_s=1)
+    traces = [
+        VirtualRun(town, load, load_costs(), cores=2, driver_us=20).run() for _ in range(2)
+    ]
+    assert describe_steady(traces[0]) == describe_steady(traces[1])
+    assert describe_steady(traces[0])["throughput_per_s"] == pytest.approx(40, rel=0.01)
+    slow = VirtualRun(town, load, load_costs(), cores=2, driver_us=20, speed_ratio=0.5).run()
+    spent = [describe_steady(trace)["validators_us"] for trace in (slow, traces[0])]
+    assert spent[0] == pytest.approx(2 * spent[1], rel=0.2)
+
+
+@pytest.mark.slow
+def test_processes_and_virtual_peers_reach_the_same_state_and_recover_from_a_kill(tmp_path):
+    load = Load(rate_per_s=20, seconds=8, warm_s=1, cool_s=1, kills=True)
+    town = make_town(200)
+    real = RealRun(town, load, tmp_path).run()
+    twin = VirtualRun(town, load, load_costs(), cores=2, driver_us=20).run()
+    assert real.granted_root == twin.granted_root
+    assert real.is_replayed
+    assert real.transactions == twin.transactions
+    assert 2 < compute_recovery_s(real) < 8
+    assert 2 < compute_recovery_s(twin) < 8
+
+
+def test_the_command_names_its_options_and_refuses_a_table_that_is_none(tmp_path):
+    answer = CliRunner().invoke(main, ["fidelity", "--help"])
+    assert answer.exit_code == 0
+    assert "--costs" in answer.output
+    costs = tmp_path / "costs.json"
+    costs.write_text("{}", encoding="utf-8")
+    answer = CliRunner().invoke(main, ["fidelity", "--costs", str(costs)])
+    assert answer.exit_code == 1
+    assert "it is no table of costs" in answer.output
