@@ -6,7 +6,7 @@ import time
 from nacl import bindings
 
 from bench.figures import Figure
-from sim.ballots import FloorCosts, measure_crypto_floor
+from sim.floor import FloorCosts, measure_crypto_floor
 from sim.topology import TopologyConfig
 
 SAMPLE, SAMPLES = 500, 40

@@ -6,7 +6,6 @@ key and box, one signature, one check, one opening) and little else: bytes aroun
 fields are cut out of a transaction that the node's own encoder made.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256, sha512
 from typing import NamedTuple, Protocol
@@ -293,53 +292,3 @@ class BallotStore:
             assert self._left[index] >= 0, index
             if self._left[index] == 0:
                 self._chunks.pop(index, None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FloorCosts:
-    """Nanoseconds of each operation of a ballot, bare over PyNaCl."""
-
-    key_pair_ns: float
-    box_key_ns: float
-    box_ns: float
-    sign_ns: float
-    check_ns: float
-    open_ns: float
-
-    @property
-    def ballot_ns(self) -> float:
-        """The crypto floor of one ballot: one of each."""
-        return (
-            self.key_pair_ns + self.box_key_ns + self.box_ns
-            + self.sign_ns + self.check_ns + self.open_ns
-        )
-
-
-def measure_crypto_floor(clock: Callable[[], int], sample: int = 400) -> FloorCosts:
-    """Time bare loops of ``sample`` operations each; ``clock`` gives CPU nanoseconds."""
-    assert sample > 0
-    seeds = [sha256(number.to_bytes(8, "big")).digest() for number in range(sample)]
-    nonce, plain = bytes(_NONCE_BYTES), encode_choice(1)
-    recipient, opener = bindings.crypto_box_seed_keypair(seeds[0])
-    marks = [clock()]
-    pairs = [bindings.crypto_sign_seed_keypair(seed) for seed in seeds]
-    marks.append(clock())
-    publics = [bindings.crypto_scalarmult_base(seed) for seed in seeds]
-    marks.append(clock())
-    boxes = [bindings.crypto_box(plain, nonce, recipient, seed) for seed in seeds]
-    marks.append(clock())
-    signed = [
-        bindings.crypto_sign(seed, pair[1]) for seed, pair in zip(seeds, pairs, strict=True)
-    ]
-    marks.append(clock())
-    for message, pair in zip(signed, pairs, strict=True):
-        bindings.crypto_sign_open(message, pair[0])
-    marks.append(clock())
-    for box, public in zip(boxes, publics, strict=True):
-        bindings.crypto_box_open(box, nonce, public, opener)
-    marks.append(clock())
-    costs_ns: list[float] = (np.diff(np.array(marks)) / sample).tolist()
-    return FloorCosts(
-        key_pair_ns=costs_ns[0], box_key_ns=costs_ns[1], box_ns=costs_ns[2],
-        sign_ns=costs_ns[3], check_ns=costs_ns[4], open_ns=costs_ns[5],
-    )

@@ -5,8 +5,9 @@ import numpy as np
 from node.crypto import Identity
 from sim.arrivals import draw_arrivals
 from sim.auditor import audit_election
-from sim.ballots import BallotStore, ChunkSource, FloorCosts, InlineSource
+from sim.ballots import BallotStore, ChunkSource, InlineSource
 from sim.electorate import BallotRules, Electorate
+from sim.floor import FloorCosts
 from sim.hosted import HostedCity
 from sim.identities import derive_identity
 from sim.latencies import Sessions, count_transactions, describe_latencies

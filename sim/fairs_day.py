@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.ballots import FloorCosts
 from sim.crowd import Crowd, Prepare
 from sim.electorate import Rows
+from sim.floor import FloorCosts
 from sim.hosted import HostedCity
 from sim.latencies import Sessions, count_transactions, describe_latencies
 from sim.metrics import Metrics

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from node.consensus.quorum import compute_quorum
 from node.events import RoundChanged
 from node.inputs import Role
-from sim.ballots import FloorCosts
 from sim.errors import InvariantBroken
 from sim.faults import PlannedFault
+from sim.floor import FloorCosts
 from sim.hosted import HostedCity
 from sim.metrics import Metrics
 from sim.people import People

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from sim.ballots import FloorCosts
+from sim.floor import FloorCosts
 from sim.metrics import Metrics
 from sim.result import InvariantOutcome, SlowTransaction, Stage, TheoryRow
 

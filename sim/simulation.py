@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from node.work import Work
-from sim.ballots import measure_crypto_floor
 from sim.city import City
 from sim.clocks import ClockConfig
 from sim.costs import CostTable, load_costs
 from sim.errors import ConfigurationError, InvariantBroken
 from sim.faults import FaultSchedule
+from sim.floor import FloorMeter
 from sim.gather import Ended, gather_result
 from sim.identities import derive_identities, derive_identity, make_genesis
 from sim.journal import Journal
@@ -102,7 +102,8 @@ class Simulation:
         """
         assert self.kernel.events == 0, "a simulation runs once"
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        floor = measure_crypto_floor(time.process_time_ns)
+        floor = FloorMeter(time.process_time_ns, time.perf_counter)
+        floor.sample_if_due()
         # The city lives as long as the run, and no event leaves a cycle behind: to search a
         # heap of gigabytes for garbage again and again would find none.
         gc.collect()
@@ -110,7 +111,7 @@ class Simulation:
         gc.disable()
         try:
             self._start()
-            self._advance(progress, began_s)
+            self._advance(progress, began_s, floor)
         except InvariantBroken as error:
             self.broken = error
         finally:
@@ -126,7 +127,7 @@ class Simulation:
             workers=self.workers, cores=len(os.sched_getaffinity(0)),
         )
         return gather_result(
-            ended, floor=floor, wall_s=time.perf_counter() - began_s,
+            ended, floor=floor.costs, wall_s=time.perf_counter() - began_s,
             main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
         )
 
@@ -150,12 +151,15 @@ class Simulation:
                 self.kernel.at(at_ns, self.city.start, index)
         self.people.start()
 
-    def _advance(self, progress: Callable[[Progress], None], began_s: float) -> None:
+    def _advance(
+        self, progress: Callable[[Progress], None], began_s: float, floor: FloorMeter
+    ) -> None:
         kernel, people, city = self.kernel, self.people, self.city
         end_ns = people.end_ns
         while kernel.now_ns < end_ns and not people.is_done and not people.is_stuck:
             if not kernel.run_until(min(end_ns, kernel.now_ns + SLICE_NS)):
                 return
+            floor.sample_if_due()
             self._tell(progress, began_s)
             if self.stopped:
                 return

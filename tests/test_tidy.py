@@ -54,6 +54,7 @@ ALLOWED = {
     ("sim.workers", "select"): "waits for those processes",
     ("sim.workers", "signal"): "they leave Ctrl-C to the parent",
     ("sim.ballots", "nacl"): "makes users' keys, boxes and signatures flat out",
+    ("sim.floor", "nacl"): "times bare cryptography",
     ("sim.signing", "nacl"): "makes users' keys and signatures flat out",
     ("node.subclassing", "mypy_extensions"): "read by the compiler, never imported",
 }

@@ -36,10 +36,10 @@ from node.host.meter import Spent
 from node.host.settings import LOOPBACK
 from node.inputs import Role
 from node.types import PeerHandle
-from sim.ballots import measure_crypto_floor
 from sim.costs import CostTable
 from sim.errors import InvariantBroken
 from sim.faults import FaultSchedule
+from sim.floor import measure_crypto_floor
 from sim.gather import Ended, gather_result
 from sim.identities import derive_identities, derive_identity, derive_secrets, make_genesis
 from sim.kernel import Kernel

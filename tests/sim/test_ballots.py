@@ -22,7 +22,6 @@ from sim.ballots import (
     InlineSource,
     list_chunk,
     make_template,
-    measure_crypto_floor,
 )
 from sim.electorate import BallotRules, Electorate
 from sim.errors import ConfigurationError
@@ -153,13 +152,6 @@ def test_traits_have_the_shares_that_were_asked_for():
 def test_rules_out_of_range_are_refused(field, value):
     with pytest.raises(ConfigurationError, match=field):
         BallotRules(**{"seed": 1, "users": 5, "chain_id": CHAIN_ID, field: value})
-
-
-def test_the_floor_counts_one_of_each_operation():
-    ticks = iter(range(0, 7_000, 1_000))
-    costs = measure_crypto_floor(lambda: next(ticks), sample=10)
-    assert costs.key_pair_ns == costs.open_ns == 100
-    assert costs.ballot_ns == 600
 
 
 @pytest.mark.slow
