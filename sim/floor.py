@@ -8,7 +8,6 @@ between 140 and 214 seconds for the same run; so it is sampled throughout, besid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from hashlib import sha256
-from statistics import fmean
 
 import numpy as np
 from nacl import bindings
@@ -98,6 +97,6 @@ class FloorMeter:
         """The mean of the samples; at least one was taken."""
         assert self._samples
         return FloorCosts(**{
-            part.name: fmean(getattr(sample, part.name) for sample in self._samples)
+            part.name: float(np.mean([getattr(one, part.name) for one in self._samples]))
             for part in fields(FloorCosts)
         })
