@@ -132,7 +132,7 @@ def read_cpu_ns(pid: int | None) -> int:
 def run_relay(folder: Path) -> Iterator[LoneRelay]:
     """One that runs, with its files in ``folder`` until the end."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        relay = LoneRelay(Path(name))
+        relay = LoneRelay(Path(name).resolve())  # else a place in its own settings
         try:
             relay.start()
             yield relay

@@ -98,16 +98,16 @@ def test_a_transaction_of_another_chain_is_refused_before_its_signature():
     item = decode_transaction(make_sample_transaction(), 10_000)
     verify_transaction(item, CHAIN, WORK)
     with pytest.raises(InvalidTransaction, match="wrong chain"):
-        verify_transaction(replace(item, signature=bytes(64)), b"another!", WORK)
+        verify_transaction(item._replace(signature=bytes(64)), b"another!", WORK)
     for bad in (bytes(64), item.signature[:32] + bytes(32)):
         with pytest.raises(InvalidTransaction, match="signature"):
-            verify_transaction(replace(item, signature=bad), CHAIN, WORK)
+            verify_transaction(item._replace(signature=bad), CHAIN, WORK)
 
 
 def test_a_signature_of_other_content_or_by_another_key_is_refused():
     item = decode_transaction(make_sample_transaction(), 10_000)
     other = decode_transaction(make_sample_transaction(nonce=1), 10_000)
-    for wrong in (replace(item, signature=other.signature), replace(item, sender=KEYS[0])):
+    for wrong in (item._replace(signature=other.signature), item._replace(sender=KEYS[0])):
         with pytest.raises(InvalidTransaction, match="signature"):
             verify_transaction(wrong, CHAIN, WORK)
 
