@@ -116,6 +116,7 @@ def run(
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
     from reports.screen import Screen, tolerate_closed_pipe
     from sim.errors import ConfigurationError
+    from sim.fidelity import load_fidelity
 
     overrides = Overrides(
         users=users, peers=peers, seed=seed, engine=engine, settings=parse_settings(settings),
@@ -133,7 +134,9 @@ def run(
             # built first, so that every mistake is told before anything is printed
             simulation = build(chosen, table, workers)
             with tolerate_closed_pipe():
-                screen.before(chosen, table, describe_hot_path())
+                screen.before(
+                    chosen, table, describe_hot_path(), (("fidelity", load_fidelity().label),)
+                )
             result = watch(simulation, screen)
         except ConfigurationError:
             raise

@@ -155,6 +155,7 @@ def _provenance(result: RunResult) -> str:
         ("Seed", str(result.seed)), ("Commit", result.commit),
         ("Configuration", result.config_hash),
         ("Cost table", f"{result.costs} {result.costs_hash}".rstrip()),
+        ("Simulated over measured", result.fidelity),
         ("Journal digest", result.digest), ("Versions", versions),
     )
     rows = "".join(

@@ -10,6 +10,7 @@ from node.events import RoundChanged
 from node.inputs import Role
 from sim.errors import InvariantBroken
 from sim.faults import PlannedFault
+from sim.fidelity import load_fidelity
 from sim.floor import FloorCosts
 from sim.hosted import HostedCity
 from sim.metrics import Metrics
@@ -90,6 +91,8 @@ def gather_result(
         stages=findings.stages, slowest=findings.slowest, traffic=_list_traffic(simulation),
         theory=findings.theory, invariants=invariants, journal=simulation.city.journal,
         host=simulation.host,
+        # what ran on real peers is not a model of them
+        fidelity=load_fidelity().label if simulation.host == SIMULATED else "",
     )
 
 

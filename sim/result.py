@@ -171,7 +171,8 @@ class RunResult:
     """Everything known about a finished or stopped run.
 
     ``config`` is plain JSON (``describe_config`` makes it), ``costs`` the name of the cost
-    table and ``costs_hash`` that of its prices, ``host`` what ran the peers,
+    table and ``costs_hash`` that of its prices, ``fidelity`` how near such figures were to real
+    peers' when they were last compared ("" for real ones), ``host`` what ran the peers,
     ``note`` one sentence about the verdict where there is one ("stopped at 12:40"),
     ``subject`` what the city's users send (ballot, application, bid). ``series`` are arrays of
     one length with ``t_s``; ``blocks`` are columns of one length (height, at_s, interval_s,
@@ -188,6 +189,7 @@ class RunResult:
     thresholds: tuple[ThresholdOutcome, ...]
     metrics: Mapping[str, float]
     costs_hash: str = ""
+    fidelity: str = ""
     commit: str = "unknown"
     versions: Mapping[str, str] = field(default_factory=dict)
     host: str = SIMULATED
@@ -244,6 +246,7 @@ class RunResult:
             "versions": describe_config(self.versions),
             "costs": self.costs,
             "costs_hash": self.costs_hash,
+            "fidelity": self.fidelity,
             "thresholds": [describe_config(outcome) for outcome in self.thresholds],
             "metrics": describe_config(self.metrics),
         }
@@ -378,6 +381,7 @@ def _load(folder: Path) -> RunResult:
     return RunResult(
         verdict=Verdict(main["verdict"]),
         costs_hash=main.get("costs_hash", ""),  # older results have none
+        fidelity=main.get("fidelity", ""),
         host=main.get("host", SIMULATED),
         thresholds=tuple(ThresholdOutcome(**row) for row in main["thresholds"]),
         series={name: col for name, col in columns.items() if not name.startswith("blocks.")},

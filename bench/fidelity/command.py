@@ -39,12 +39,13 @@ from bench.fidelity.trace import (
     describe_steady,
 )
 from bench.fidelity.virtual import VirtualRun
-from bench.figures import Json, MeasurementFailed
+from bench.figures import Json, MeasurementFailed, read_processor
 from bench.trials import time_best_ns
 from node.crypto import is_signature_valid
 from node.work import WorkKind
 from sim.costs import CostTable, load_costs
 from sim.errors import SimError
+from sim.fidelity import Fidelity
 
 ROUND_TRIPS = 2_000
 CHECKS = 2_000
@@ -237,6 +238,18 @@ def write_json(path: Path, content: dict[str, Json]) -> None:
         raise click.ClickException(f"--json {path}: {error.strerror}") from error
 
 
+def make_label(rows: Sequence[Row], setup: Setup) -> Fidelity:
+    """What later results say of the rows that have a target."""
+    ratios = {row.kind.figure: row.ratio for row in rows if row.kind.has_target}
+    return Fidelity(
+        date=time.strftime("%Y-%m-%d", time.gmtime()), machine=read_processor(),
+        cores=setup.cores, validators=setup.validators, relays=setup.relays,
+        capacity_ratio=round(ratios["capacity_per_s"], 3),
+        final_p50_ratio=round(ratios["final_p50_s"], 3),
+        final_p99_ratio=round(ratios["final_p99_s"], 3),
+    )
+
+
 def report(
     rows: Sequence[Row], costs: CostTable, strangers: Sequence[float], *, as_markdown: bool
 ) -> str:
@@ -271,10 +284,12 @@ def count_cores() -> int:
               help="By veche calibrate on this machine. Default: calibrate now.")
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the figures there too.")
+@click.option("--keep", is_flag=True,
+              help="Every later simulated result carries these ratios.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table.")
 def fidelity(
     validators: int, relays: int, cores: int, seconds: float, repeats: int, rate_per_s: float,
-    costs: Path | None, path: Path | None, as_markdown: bool,  # noqa: FBT001 - click
+    costs: Path | None, path: Path | None, keep: bool, as_markdown: bool,  # noqa: FBT001 - click
 ) -> None:
     """Run one load on real processes and on virtual peers, and compare what they tell.
 
@@ -299,6 +314,11 @@ def fidelity(
     except (ClusterFailed, MeasurementFailed, SimError) as error:
         raise click.ClickException(str(error)) from error
     rows = comparison.rows
+    if keep:
+        try:
+            make_label(rows, setup).save()
+        except SimError as error:
+            raise click.ClickException(str(error)) from error
     click.echo(report(rows, table, comparison.strangers, as_markdown=as_markdown))
     if path is not None:
         root = comparison.granted_root

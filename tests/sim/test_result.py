@@ -23,7 +23,8 @@ from tests.synthetic import build_election, build_fairs
 
 TOP_LEVEL = [
     "schema", "verdict", "exit_code", "digest", "scenario", "host", "seed", "config",
-    "config_hash", "commit", "versions", "costs", "costs_hash", "thresholds", "metrics",
+    "config_hash", "commit", "versions", "costs", "costs_hash", "fidelity", "thresholds",
+    "metrics",
 ]
 
 
@@ -54,9 +55,10 @@ def test_a_result_from_before_tables_had_digests_is_read(tmp_path, election):
     election.save(tmp_path / "run")
     path = tmp_path / "run/result.json"
     content = json.loads(path.read_text())
-    del content["costs_hash"]
+    del content["costs_hash"], content["fidelity"]
     path.write_text(json.dumps(content))
-    assert RunResult.load(tmp_path / "run").costs_hash == ""
+    loaded = RunResult.load(tmp_path / "run")
+    assert (loaded.costs_hash, loaded.fidelity) == ("", "")
 
 
 def test_result_json_has_exactly_the_documented_top_level(tmp_path, election):

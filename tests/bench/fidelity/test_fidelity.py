@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
+from bench.fidelity.command import Setup, make_label
 from bench.fidelity.compare import (
     HALF,
     KINDS,
@@ -209,3 +210,11 @@ def test_the_command_names_its_options_and_refuses_a_table_that_is_none(tmp_path
     answer = CliRunner().invoke(main, ["fidelity", "--costs", str(costs)])
     assert answer.exit_code == 1
     assert "it is no table of costs" in answer.output
+
+
+def test_the_rows_with_a_target_make_the_label_of_later_results():
+    rows = [Row(kind, (1.0,), (2.0,)) for kind in KINDS]
+    setup = Setup(validators=4, relays=1, cores=2, seconds=20.0, repeats=3, rate_per_s=0.0)
+    label = make_label(rows, setup)
+    assert label.capacity_ratio == label.final_p50_ratio == label.final_p99_ratio == 0.5
+    assert (label.validators, label.relays, label.cores) == (4, 1, 2)
