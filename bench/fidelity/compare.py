@@ -119,10 +119,11 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 def format_markdown(rows: Sequence[Row]) -> str:
     """For the README."""
-    lines = ["| figure | unit | simulated | measured | ratio |", "|---|---|---:|---:|---:|"]
+    lines = ["| load | figure | unit | simulated | measured | ratio |",
+             "|---|---|---|---:|---:|---:|"]
     for row in rows:
         label, *cells = describe(row)
-        lines.append(f"| {label.strip()} | {' | '.join(cells)} |")
+        lines.append(f"| {row.kind.load} | {label.strip()} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
