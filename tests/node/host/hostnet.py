@@ -104,13 +104,17 @@ class FakeWire:
 
 @dataclass
 class Place:
-    """A node's place in the net, whether its host runs or not."""
+    """A node's place in the net, whether its host runs or not.
+
+    Its clock of the real time is ``step_ns`` ahead; timers do not go by that one.
+    """
 
     identity: object
     role: Role
     wire: FakeWire
     store: FakeStore
     host: Host | None = None
+    step_ns: int = 0
     events: list = field(default_factory=list)
 
 
@@ -188,7 +192,10 @@ class HostNet:
         place.host = Host(
             genesis=self.genesis, identity=place.identity, role=place.role, wire=place.wire,
             storage=place.store, loaded=place.store,
-            clock=Clock(monotonic_ns=read_ns, realtime_ns=read_ns), threads=0,
+            clock=Clock(
+                monotonic_ns=read_ns, realtime_ns=lambda: read_ns() + place.step_ns
+            ),
+            threads=0,
             watch=lambda now, event: place.events.append(event),
         )
         await nursery.start(place.host.run)

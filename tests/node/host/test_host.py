@@ -10,7 +10,7 @@ from node.execution import get_nonce
 from node.host.errors import DiskFull
 from node.host.outbox import Outbox
 from node.wire import ConsensusCarried, decode_frame
-from tests.node.host.hostnet import CHIEF, HostNet
+from tests.node.host.hostnet import CHIEF, HostNet, read_ns
 
 RELAY, OBSERVER = 4, 5
 
@@ -35,6 +35,29 @@ async def test_six_hosts_are_one_chain(net, autojump_clock):
     with trio.fail_after(60):
         await net.reach(3)
     net.assert_one_chain()
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+async def test_a_validators_clock_that_steps_costs_rounds_and_no_block(
+    net, autojump_clock, step_s
+):
+    with trio.fail_after(900):
+        await net.reach(2)
+        net.hosts[1].step_ns = step_s * 1_000_000_000
+        await net.reach(8)
+        net.hosts[1].step_ns = 0
+        await net.reach(14)
+    net.assert_one_chain()
+    chain = net.hosts[0].host.chain
+    blocks = [
+        decode_block(chain.get_encoded(height), net.genesis.params) for height in range(1, 15)
+    ]
+    assert any(block.round for block in blocks[2:8])
+    assert not any(block.round for block in blocks[:2])
+    times_ns = [block.header.time_ns for block in blocks]
+    assert times_ns == sorted(times_ns)
+    # nobody signed a block from the hour in which only one of them was
+    assert times_ns[-1] <= read_ns()
 
 
 async def test_a_transaction_handed_to_a_relay_becomes_final_everywhere(net, autojump_clock):
