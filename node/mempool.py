@@ -8,7 +8,7 @@ has a reason; a refused bundle changes nothing.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from operator import attrgetter
 
 from node.bundle import Bundle
@@ -100,6 +100,11 @@ class Mempool:
     def size_bytes(self) -> int:
         """Bytes of all bundles held."""
         return self._bytes
+
+    @property
+    def held(self) -> Container[Digest]:
+        """The bundles that wait here: they were checked when they came."""
+        return self._arrived
 
     def is_known(self, bundle: Digest) -> bool:
         """Whether the bundle waits here or was final not long ago."""

@@ -226,7 +226,7 @@ class Node:
         )
         holder = self.relay or self.mempool
         assert holder is not None, "who is no observer holds bundles"
-        effects += list_checking(bundles, holder.is_known)
+        effects += list_checking(bundles, holder.held)
         effects += step.output.executed
         effects += describe_final(block)
         self._upon_adopted(now, block, effects)

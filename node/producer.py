@@ -65,7 +65,7 @@ class Producer:
             bundles = decode_bundles(
                 header.bundles_root, block.bundles, chain.genesis, self._work
             )
-            self._account.extend(list_checking(bundles, self._mempool.is_known))
+            self._account.extend(list_checking(bundles, self._mempool.held))
             self._account.extend(output.executed)
             self._verified = header.digest
 

@@ -7,6 +7,7 @@ final block ``bundle_targets`` heights later, the relay gives it to its next val
 validator that skips a sender (parity-ethereum #9398) delays a ballot but cannot lose it.
 """
 
+from collections.abc import Container
 from typing import Final
 
 from node.bundle import Bundle, decode_bundle, make_bundle
@@ -85,9 +86,10 @@ class Relay:
         interval_ns = self._params.block_interval_ns
         return (head_ns - self._params.bundle_lead_ns - now_ns) % interval_ns
 
-    def is_known(self, bundle: Digest) -> bool:
-        """Whether it is one of its own, whose transactions were checked as they came."""
-        return bundle in self._published
+    @property
+    def held(self) -> Container[Digest]:
+        """Its own bundles that are not final; their transactions were checked as they came."""
+        return self._published
 
     def is_full(self) -> bool:
         """Whether the waiting transactions make a bundle without waiting longer."""

@@ -3,7 +3,7 @@
 Consensus on which block is next belongs to the engine; how a block must look is here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable
 
 from node.block import Header
 from node.bundle import Bundle
@@ -49,12 +49,12 @@ def verify_bundle(bundle: Bundle, genesis: Genesis, chain_id: bytes, work: Work)
 
 
 def list_checking(
-    bundles: Iterable[Bundle], is_known: Callable[[Digest], bool]
+    bundles: Iterable[Bundle], held: Container[Digest]
 ) -> tuple[Worked, ...]:
-    """The work of decoding and checking those bundles that a node has not met: it remembers."""
+    """The work of decoding and checking those bundles that a node does not hold already."""
     checks = size_bytes = 0
     for bundle in bundles:
-        if not is_known(bundle.digest):
+        if bundle.digest not in held:
             checks += 1 + len(bundle.transactions)
             size_bytes += len(bundle.encoded)
     if not checks:
