@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BAD_CONFIGURATION = 104
 STOPPED = 105
 WORKERS_MAX = 64
+COMMIT_MARK = "  # commit "
 RUNS = Path("runs")
 USERS_HELP = "How many users there are; the shape of the day stays."
 FAULTS_HELP = (
@@ -325,7 +326,7 @@ def complete_line(words: Sequence[str]) -> str:
     """The words as a line for a shell, with the commit."""
     from reports.provenance import read_commit
 
-    return f"{shlex.join(words)}  # commit {read_commit(Path(__file__).parent)}"
+    return f"{shlex.join(words)}{COMMIT_MARK}{read_commit(Path(__file__).parent)}"
 
 
 @contextmanager
@@ -387,10 +388,11 @@ def watch(simulation: "Simulation | Cluster", screen: "Screen") -> "RunResult":
 def finish(result: "RunResult", folder: Path, line: str) -> "RunResult":
     """Add where the result comes from, and write the run folder."""
     from reports.folder import write_run
-    from reports.provenance import read_commit, read_versions
+    from reports.provenance import read_versions
 
     result = replace(
-        result, reproduce=line, commit=read_commit(Path(__file__).parent),
+        # the sources may have moved on since the line was made and they were loaded
+        result, reproduce=line, commit=line.rpartition(COMMIT_MARK)[2],
         versions={**result.versions, **read_versions(), "hot_path": describe_hot_path()},
     )
     write_run(result, folder)

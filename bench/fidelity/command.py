@@ -244,9 +244,9 @@ def make_label(rows: Sequence[Row], setup: Setup) -> Fidelity:
     return Fidelity(
         date=time.strftime("%Y-%m-%d", time.gmtime()), machine=read_processor(),
         cores=setup.cores, validators=setup.validators, relays=setup.relays,
-        capacity_ratio=round(ratios["capacity_per_s"], 3),
-        final_p50_ratio=round(ratios["final_p50_s"], 3),
-        final_p99_ratio=round(ratios["final_p99_s"], 3),
+        capacity_ratio=round(ratios["capacity_per_s"], 5),
+        final_p50_ratio=round(ratios["final_p50_s"], 5),
+        final_p99_ratio=round(ratios["final_p99_s"], 5),
     )
 
 
