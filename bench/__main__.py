@@ -126,7 +126,7 @@ def cluster(path: Path | None, ballots: int, backlog: int, repeats: int) -> None
     load = Load(ballots=ballots, backlog_max=backlog)
     try:
         figures = measure_saturation(repeats, load)
-    except MeasurementFailed as error:
+    except (MeasurementFailed, SimError) as error:
         raise click.ClickException(f"cluster: {error}") from error
     settings: dict[str, Json] = {"ballots": ballots, "backlog": backlog, "repeats": repeats}
     report(figures, settings, path)

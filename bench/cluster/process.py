@@ -11,8 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import Place
 
 VECHE = Path(__file__).parents[2] / "veche.py"
@@ -125,3 +127,13 @@ class Process:
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
+
+
+def require_alive(processes: Iterable[Process]) -> None:
+    """Raises ClusterFailed if a process has ended by itself."""
+    for process in processes:
+        if process.has_died:
+            raise ClusterFailed(
+                f"{process.place.name} ended by itself, exit code {process.exit_code}; "
+                f"last it said: {process.read_last_words()}"
+            )

@@ -23,7 +23,7 @@ from bench.cluster.archive import Archive
 from bench.cluster.city import PEAK, ClusterCity
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import LINK_LIMITS, furnish, plan_places
-from bench.cluster.process import Process
+from bench.cluster.process import Process, require_alive
 from bench.cluster.proxy import Proxies, Way
 from bench.cluster.window import needs_proxies
 from node.crypto import SEED_BYTES, Identity
@@ -372,12 +372,7 @@ class Cluster:
 
     def _require_alive(self) -> None:
         self.city.bury_doomed()
-        for process in self.processes:
-            if process.has_died:
-                raise ClusterFailed(
-                    f"{process.place.name} ended by itself, exit code {process.exit_code}; "
-                    f"last it said: {process.read_last_words()}"
-                )
+        require_alive(self.processes)
 
     def _tell(self, progress: Callable[[Progress], None], began_s: float) -> None:
         counts = self.people.count()

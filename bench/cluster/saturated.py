@@ -17,7 +17,7 @@ from bench.ballots import make_ballots, make_deeds, make_identity
 from bench.cluster.feed import Feed
 from bench.cluster.follower import Follower, Json, Told
 from bench.cluster.places import furnish, plan_places
-from bench.cluster.process import Process
+from bench.cluster.process import Process, require_alive
 from bench.cluster.run import single_out
 from bench.figures import MeasurementFailed
 from bench.floor import measure_check_ns
@@ -149,16 +149,8 @@ class Town:
         with trio.fail_after(PATIENCE_S):
             while len(self._listening) < len(self.processes) or not self.seen.final_ns:
                 await trio.sleep(POLL_S)
-                self.require_alive()
+                require_alive(self.processes)
                 self.look()
-
-    def require_alive(self) -> None:
-        """Raises MeasurementFailed for a process that has ended by itself."""
-        for process in self.processes:
-            if process.has_died:
-                raise MeasurementFailed(
-                    f"{process.place.name} ended by itself: {process.read_last_words()}"
-                )
 
     async def push(self, feed: Feed, count: int, connections: int) -> None:
         """Until all ``count`` are final. MeasurementFailed if one is refused or none moves."""
@@ -168,7 +160,7 @@ class Town:
             nursery.start_soon(feed.run, connections)
             while feed.final < count:
                 await trio.sleep(POLL_S)
-                self.require_alive()
+                require_alive(self.processes)
                 self.look()
                 if self.final - before > feed.final:
                     feed.final, moved_s = self.final - before, trio.current_time()
@@ -245,7 +237,9 @@ class Pushed:
 
 
 def run(load: Load) -> Pushed:
-    """Start a cluster, push all ballots through it, end it. Raises MeasurementFailed.
+    """Start a cluster, push all ballots through it, end it.
+
+    Raises MeasurementFailed, or ClusterFailed for a process that ended by itself.
 
     Whatever happens, no process outlives this call.
     """

@@ -12,11 +12,11 @@ import trio
 from bench.cluster.door import Door, Handed
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import furnish, plan_places
-from bench.cluster.process import Process
+from bench.cluster.process import Process, require_alive
 from bench.fidelity.load import SECOND_NS, TICK_NS, Load, Pacer, Town
 from bench.fidelity.trace import SeenBlock, Spent, Trace
 from bench.fidelity.virtual import DEED, list_ids, read_blocks
-from bench.fidelity.watch import Watch, require_alive
+from bench.fidelity.watch import Watch
 from node.host.replay import Checked
 from node.host.store import Store
 from node.inputs import Role

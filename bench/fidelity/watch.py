@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.cluster.errors import ClusterFailed
 from bench.cluster.follower import Follower, Told
 from bench.cluster.places import Place
-from bench.cluster.process import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,3 @@ class Watch:
                 name: value for name, value in counters.items()
                 if isinstance(value, int | float)
             }
-
-
-def require_alive(processes: Sequence[Process]) -> None:
-    """Raises ClusterFailed if a process has ended by itself."""
-    for process in processes:
-        if process.has_died:
-            raise ClusterFailed(
-                f"{process.place.name} ended by itself, exit code {process.exit_code}; "
-                f"last it said: {process.read_last_words()}"
-            )
