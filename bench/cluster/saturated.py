@@ -14,6 +14,7 @@ import numpy as np
 import trio
 
 from bench.ballots import make_ballots, make_deeds, make_identity
+from bench.cluster.door import ENDS
 from bench.cluster.feed import Feed
 from bench.cluster.follower import Follower, Json, Told
 from bench.cluster.places import furnish, plan_places
@@ -145,12 +146,17 @@ class Town:
             self._listening.add(index)
 
     async def wait_ready(self) -> None:
-        """Until all listen and there is a block."""
-        with trio.fail_after(PATIENCE_S):
-            while len(self._listening) < len(self.processes) or not self.seen.final_ns:
-                await trio.sleep(POLL_S)
-                require_alive(self.processes)
-                self.look()
+        """Until all listen and there is a block. Raises MeasurementFailed if none comes."""
+        deadline_s = trio.current_time() + PATIENCE_S
+        while len(self._listening) < len(self.processes) or not self.seen.final_ns:
+            if trio.current_time() > deadline_s:
+                raise MeasurementFailed(
+                    f"after {PATIENCE_S:g} s {len(self._listening)} of {len(self.processes)} "
+                    f"listen, and the relay holds {len(self.seen.final_ns)} blocks"
+                )
+            await trio.sleep(POLL_S)
+            require_alive(self.processes)
+            self.look()
 
     async def push(self, feed: Feed, count: int, connections: int) -> None:
         """Until all ``count`` are final. MeasurementFailed if one is refused or none moves."""
@@ -249,8 +255,11 @@ def run(load: Load) -> Pushed:
         try:
             for process in town.processes:
                 process.start()
-            with single_out():
-                spent_s, feed = trio.run(push_all, town, signed, load)
+            try:
+                with single_out():
+                    spent_s, feed = trio.run(push_all, town, signed, load)
+            except ENDS as error:
+                raise MeasurementFailed(f"the relay has hung up: {error}") from error
             town.stop()
             final_ns = read_final_ns(town, signed, feed)
         finally:

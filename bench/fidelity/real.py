@@ -13,6 +13,7 @@ from bench.cluster.door import Door, Handed
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
+from bench.cluster.run import single_out
 from bench.fidelity.load import SECOND_NS, TICK_NS, Load, Pacer, Town
 from bench.fidelity.trace import SeenBlock, Spent, Trace
 from bench.fidelity.virtual import DEED, list_ids, read_blocks
@@ -34,7 +35,8 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 class RealRun:
     """One load on one town of processes, whose files are in ``folder``. ``run`` once.
 
-    Raises ClusterFailed if a process does not come up or ends by itself.
+    Raises ClusterFailed if a process does not come up, ends by itself or not in order, or if
+    what was handed in does not become final.
     """
 
     def __init__(self, town: Town, load: Load, folder: Path) -> None:
@@ -61,10 +63,12 @@ class RealRun:
     def run(self) -> Trace:
         """Start, found the town, load it, wait until nothing is under way, stop, and read."""
         try:
-            return trio.run(self._live)
+            with single_out():
+                trace = trio.run(self._live)
         finally:
             for process in self._processes:
                 process.kill(keep_disk=True)
+        return trace
 
     def _make_door(self, port: int | None) -> Door:
         assert port is not None
@@ -98,7 +102,8 @@ class RealRun:
         for process in self._processes:
             process.ask_to_stop()
         for process in self._processes:
-            await trio.to_thread.run_sync(process.wait, STOP_S_MAX)
+            if not await trio.to_thread.run_sync(process.wait, STOP_S_MAX):
+                raise ClusterFailed(f"{process.place.name} did not end in order")
         watch.look()
         return self._gather(pacer, edges, granted, killed_ns)
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import main
+from bench.cluster.errors import ClusterFailed
 from bench.fidelity.command import Setup, make_label
 from bench.fidelity.compare import (
     HALF,
@@ -199,6 +200,14 @@ def test_processes_and_virtual_peers_reach_the_same_state_and_recover_from_a_kil
     assert real.transactions == twin.transactions
     assert 2 < compute_recovery_s(real) < 8
     assert 2 < compute_recovery_s(twin) < 8
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_start_ends_the_run_in_a_sentence(tmp_path):
+    run = RealRun(make_town(1), LOAD, tmp_path)
+    (tmp_path / "validator-1" / "node.toml").unlink()
+    with pytest.raises(ClusterFailed, match="validator-1 ended by itself, exit code"):
+        run.run()
 
 
 def test_the_command_names_its_options_and_refuses_a_table_that_is_none(tmp_path):
