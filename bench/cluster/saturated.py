@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench.cluster.run import single_out
 from bench.figures import MeasurementFailed
 from bench.floor import measure_check_ns
 from node.block import decode_block
-from node.codec import decode
+from node.bundle import decode_bundle
 from node.params import Genesis, Params
 from node.services.election.registry import REVOTES_MAX
 from sim.identities import derive_identities, derive_identity, derive_secrets, make_genesis
@@ -299,14 +300,14 @@ def read_final_ns(
     data = town.processes[town.relay].place.data
     numbers = {ballot: number for number, ballot in enumerate(signed.ballots)}
     final_ns = np.zeros(len(numbers), dtype=np.int64)
-    with sqlite3.connect(data / "veche.sqlite") as store:
+    with closing(sqlite3.connect(data / "veche.sqlite")) as store:
         for height, encoded in store.execute("SELECT height, encoded FROM block"):
             for ballot in list_transactions(encoded):
                 number = numbers.get(ballot)
                 if number is not None:
                     assert not final_ns[number], "in two blocks"
                     final_ns[number] = town.seen.final_ns[height]
-    with sqlite3.connect(data / "index.sqlite") as index:
+    with closing(sqlite3.connect(data / "index.sqlite")) as index:
         (ok,) = index.execute("SELECT count(*) FROM found WHERE is_ok").fetchone()
     wanted = len(signed.deeds) + len(signed.ballots)
     if not final_ns.all() or ok != wanted:
@@ -319,11 +320,8 @@ def read_final_ns(
 
 def list_transactions(block: bytes) -> list[bytes]:
     """Those of an encoded block, encoded."""
-    found: list[bytes] = []
-    for bundle in decode_block(block, PARAMS).bundles:
-        match decode(bundle, len(bundle)):
-            case [bytes(body), bytes()]:
-                match decode(body, len(body)):
-                    case [_, _, _, list(items)]:
-                        found += [item for item in items if isinstance(item, bytes)]
-    return found
+    return [
+        transaction.encoded
+        for bundle in decode_block(block, PARAMS).bundles
+        for transaction in decode_bundle(bundle, PARAMS).transactions
+    ]
