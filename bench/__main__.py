@@ -1,6 +1,6 @@
 """``python -m bench``: measure, print a table, and write it as JSON if asked.
 
-What takes real processes has a command of its own, ``python -m bench cluster``.
+What takes real processes has commands of its own: ``python -m bench cluster`` and ``fidelity``.
 """
 
 import json

@@ -83,7 +83,6 @@ class Steady:
         total = (last["process.cpu_s"] - first["process.cpu_s"]) / span_s
         return {**spent, "other": total - sum(spent.values()), "total": total}
 
-
     def compute_cores(self) -> float:
         """How many cores all processes together kept busy."""
         return sum(

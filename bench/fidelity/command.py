@@ -159,7 +159,7 @@ class Comparison:
             capacities = [one["capacity_per_s"] for one in self._measured[SATURATED]]
             half_per_s = round(statistics.median(capacities) / 2)
         load = Load(rate_per_s=half_per_s, seconds=setup.seconds)
-        town = self._build(round(half_per_s * setup.seconds))
+        town = self._build(round(half_per_s * max(setup.seconds, KILL_SECONDS)))
         for _ in range(setup.repeats):
             self._run_both(HALF, town, load, describe_steady)
         kill = Load(rate_per_s=half_per_s, seconds=KILL_SECONDS, kills=True)
@@ -197,7 +197,6 @@ class Comparison:
         self.speed_ratios.setdefault(name, []).append(speed_ratio)
         self._measured.setdefault(name, []).append(measured)
         self._simulated.setdefault(name, []).append(describe(twin))
-
 
     def _run_undisturbed(self, town: Town, load: Load) -> tuple[Trace, float]:
         """What the processes told, and how fast the machine was meanwhile.
@@ -285,7 +284,7 @@ def count_cores() -> int:
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the figures there too.")
 @click.option("--keep", is_flag=True,
-              help="Every later simulated result carries these ratios.")
+              help="Every later simulated result carries these ratios; not with --rate.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the README's table.")
 def fidelity(
     validators: int, relays: int, cores: int, seconds: float, repeats: int, rate_per_s: float,
@@ -300,6 +299,8 @@ def fidelity(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,
         rate_per_s=rate_per_s,
     )
+    if keep and rate_per_s:
+        raise click.UsageError("--keep wants the capacity, for which --rate does not look")
 
     def tell(step: str) -> None:
         click.echo(step, err=True)
@@ -314,12 +315,12 @@ def fidelity(
     except (ClusterFailed, MeasurementFailed, SimError) as error:
         raise click.ClickException(str(error)) from error
     rows = comparison.rows
+    click.echo(report(rows, table, comparison.strangers, as_markdown=as_markdown))
     if keep:
         try:
             make_label(rows, setup).save()
         except SimError as error:
             raise click.ClickException(str(error)) from error
-    click.echo(report(rows, table, comparison.strangers, as_markdown=as_markdown))
     if path is not None:
         root = comparison.granted_root
         ratios = comparison.speed_ratios

@@ -221,6 +221,12 @@ def test_the_command_names_its_options_and_refuses_a_table_that_is_none(tmp_path
     assert "it is no table of costs" in answer.output
 
 
+def test_what_was_not_measured_is_not_kept():
+    answer = CliRunner().invoke(main, ["fidelity", "--keep", "--rate", "100"])
+    assert answer.exit_code == 2
+    assert "--keep wants the capacity" in answer.output
+
+
 def test_the_rows_with_a_target_make_the_label_of_later_results():
     rows = [Row(kind, (1.0,), (2.0,)) for kind in KINDS]
     setup = Setup(validators=4, relays=1, cores=2, seconds=20.0, repeats=3, rate_per_s=0.0)
