@@ -26,6 +26,9 @@ TICK_NS = 20_000_000
 OUTSTANDING = 16_000
 """Not final yet, at most, of a load that saturates: some blocks' worth."""
 
+DEED = -1
+"""Stands for the registrar among those who hand in; voters are numbered from 0."""
+
 FIRST_VOTER = 10
 CHUNK = 1_000
 GRANTS = 100

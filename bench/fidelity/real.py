@@ -14,9 +14,8 @@ from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.cluster.run import single_out
-from bench.fidelity.load import SECOND_NS, TICK_NS, Load, Pacer, Town
-from bench.fidelity.trace import SeenBlock, Spent, Trace
-from bench.fidelity.virtual import DEED, list_ids, read_blocks
+from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
+from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
 from node.host.replay import Checked
 from node.host.store import Store
@@ -54,11 +53,10 @@ class RealRun:
         self._doors = [self._make_door(place.http_port) for place in self._places
                        if place.role is Role.RELAY]
         self._accepted_ns: list[int] = []
-        self._verdicts: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         self._handed = 0
         self._gone_s = 0.0
         self._killed_height = 0
-        self._late_ns = 0
 
     def run(self) -> Trace:
         """Start, found the town, load it, wait until nothing is under way, stop, and read."""
@@ -77,9 +75,10 @@ class RealRun:
             if handed.client == DEED:
                 assert verdict == ACCEPTED, verdict
                 return
-            self._verdicts[verdict] += 1
             if verdict == ACCEPTED:
                 self._accepted_ns[handed.client] = time.time_ns()
+            else:
+                self._refused[verdict] += 1
 
         return Door(port, told)
 
@@ -124,7 +123,10 @@ class RealRun:
         deadline_s = trio.current_time() + patience_s
         while not is_there():
             if trio.current_time() > deadline_s:
-                raise ClusterFailed(f"after {patience_s:g} s it is not so that {what}")
+                raise ClusterFailed(
+                    f"after {patience_s:g} s it is not so that {what}; "
+                    f"refused: {dict(self._refused)}"
+                )
             require_alive(self._processes)
             self._watch.look()
             await trio.sleep(TICK_NS / SECOND_NS)
@@ -140,7 +142,6 @@ class RealRun:
         while due_ns < pacer.end_ns:
             await trio.sleep(max(0, due_ns - time.time_ns()) / SECOND_NS)
             now_ns = time.time_ns()
-            self._late_ns = max(self._late_ns, now_ns - due_ns)
             due_ns = max(due_ns + TICK_NS, now_ns)
             if (now_ns >= since_ns and not edges) or (now_ns >= until_ns and len(edges) == 1):
                 edges.append(self._read_spent())
@@ -202,9 +203,8 @@ class RealRun:
             spent_over_s=load.seconds - load.warm_s - load.cool_s,
             sent_bytes=int(sum(sent)), sent_frames=int(sum(frames)),
             transactions=watch.final, granted_root=granted_root, head_root=head_root,
-            is_replayed=head_root == chain.state.root, verdicts=dict(self._verdicts),
-            killed_ns=killed_ns, killed_height=self._killed_height,
-            handed_late_ns=self._late_ns,
+            is_replayed=head_root == chain.state.root, killed_ns=killed_ns,
+            killed_height=self._killed_height,
         )
 
 

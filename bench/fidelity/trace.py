@@ -1,13 +1,16 @@
 """What a host tells of one load, in one form for both, and the figures that follow from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.fidelity.load import SECOND_NS, Load
-from sim.cityface import ACCEPTED
+from node.block import decode_block
+from node.bundle import decode_bundle
+from node.chain import Chain
+from node.transaction import decode_transaction
 
 Column: TypeAlias = NDArray[np.float64]
 
@@ -82,10 +85,8 @@ class Trace:
     granted_root: bytes
     head_root: bytes
     is_replayed: bool
-    verdicts: dict[str, int] = field(default_factory=dict)
     killed_ns: int = 0
     killed_height: int = 0
-    handed_late_ns: int = 0
 
     @property
     def steady_ns(self) -> tuple[int, int]:
@@ -154,38 +155,27 @@ def compute_recovery_s(trace: Trace) -> float:
     return (after[0] - trace.killed_ns) / SECOND_NS
 
 
-def count_accepted(trace: Trace) -> int:
-    """Ballots that a relay took."""
-    return trace.verdicts.get(ACCEPTED, 0)
-
-
 def describe_saturation(trace: Trace) -> dict[str, float]:
     """The figures of a load that saturates."""
-    rate = compute_throughput(trace)
-    final = rate * trace.spent_over_s
-    assert final > 0, f"{trace.host}: nothing was final"
-    return {
-        "capacity_per_s": rate,
-        "block_s": float(np.mean(compute_intervals(trace))),
-        "consensus_s": float(np.mean(compute_consensus(trace))),
-        "validators_us": trace.spent.validators_s / final * 1e6,
-        "relays_us": trace.spent.relays_s / final * 1e6,
-        "driver_us": trace.spent.driver_s / final * 1e6,
-        "cores_busy": trace.spent.total_s / trace.spent_over_s,
-        "bytes": trace.sent_bytes / trace.transactions,
-        "frames": trace.sent_frames / trace.transactions,
-    }
+    rate_per_s = compute_throughput(trace)
+    return {"capacity_per_s": rate_per_s, **describe_work(trace, rate_per_s)}
 
 
 def describe_steady(trace: Trace) -> dict[str, float]:
     """The figures of a load below the capacity."""
-    figures: dict[str, float] = {}
-    for name, waits in compute_waits(trace).items():
-        for percentile in PERCENTILES:
-            figures[f"{name}_p{percentile}_s"] = float(np.percentile(waits, percentile))
-    final = compute_throughput(trace) * trace.spent_over_s
-    figures |= {
-        "throughput_per_s": compute_throughput(trace),
+    rate_per_s = compute_throughput(trace)
+    waits = {
+        f"{name}_p{percentile}_s": float(np.percentile(column, percentile))
+        for name, column in compute_waits(trace).items() for percentile in PERCENTILES
+    }
+    return {"throughput_per_s": rate_per_s, **waits, **describe_work(trace, rate_per_s)}
+
+
+def describe_work(trace: Trace, rate_per_s: float) -> dict[str, float]:
+    """The figures of either: how blocks went, and what a final transaction cost."""
+    final = rate_per_s * trace.spent_over_s
+    assert final > 0, f"{trace.host}: nothing was final"
+    return {
         "block_s": float(np.mean(compute_intervals(trace))),
         "consensus_s": float(np.mean(compute_consensus(trace))),
         "validators_us": trace.spent.validators_s / final * 1e6,
@@ -195,4 +185,21 @@ def describe_steady(trace: Trace) -> dict[str, float]:
         "bytes": trace.sent_bytes / trace.transactions,
         "frames": trace.sent_frames / trace.transactions,
     }
-    return figures
+
+
+def read_blocks(chain: Chain) -> dict[int, tuple[bytes, ...]]:
+    """The ids of each final block's transactions, in order, by height."""
+    params = chain.genesis.params
+    return {
+        height: tuple(
+            transaction.id
+            for encoded in decode_block(chain.get_encoded(height), params).bundles
+            for transaction in decode_bundle(encoded, params).transactions
+        )
+        for height in range(1, chain.height + 1)
+    }
+
+
+def list_ids(encodings: list[bytes]) -> list[bytes]:
+    """The ids of encoded transactions."""
+    return [decode_transaction(encoded, len(encoded)).id for encoded in encodings]

@@ -2,13 +2,10 @@
 
 from collections import Counter
 
-from bench.fidelity.load import SECOND_NS, TICK_NS, Load, Pacer, Town
-from bench.fidelity.trace import SeenBlock, Spent, Trace
-from node.block import decode_block
-from node.bundle import decode_bundle
-from node.chain import Chain
+from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
+from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
+from bench.figures import MeasurementFailed
 from node.host.openapi import BATCH_MAX
-from node.transaction import decode_transaction
 from node.work import WorkKind
 from sim.city import City
 from sim.cityface import ACCEPTED
@@ -23,11 +20,12 @@ from sim.streams import Streams
 HOST = "simulated"
 FOUNDING_NS_MAX = 600 * SECOND_NS
 SETTLE_NS_MAX = 30 * SECOND_NS
-DEED = -1
 
 
 class VirtualRun:
     """One load on one town. ``run`` may be called once.
+
+    It raises MeasurementFailed if what was handed in does not become final.
 
     ``driver_us`` is what handing in one ballot costs the machine on which all of it runs, which
     is ``speed_ratio`` times as fast as it was when ``costs`` were measured.
@@ -51,7 +49,7 @@ class VirtualRun:
         self._driver_s = 0.0
         self._relay_ns: dict[tuple[int, int], int] = {}
         self._accepted_ns: list[int] = []
-        self._verdicts: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         self._final = 0
         self._killed_height = 0
 
@@ -64,9 +62,10 @@ class VirtualRun:
         if client == DEED:
             assert verdict == ACCEPTED, verdict
             return
-        self._verdicts[verdict] += 1
         if verdict == ACCEPTED:
             self._accepted_ns[client] = at_ns
+        else:
+            self._refused[verdict] += 1
 
     def upon_relay_final(self, at_ns: int, relay: int, height: int) -> None:
         """A relay holds a block: the generator counts what the first of them has."""
@@ -133,6 +132,11 @@ class VirtualRun:
         while self._final < count and self.kernel.now_ns < limit_ns:
             self.kernel.run_until(self.kernel.now_ns + SECOND_NS // 10)
             assert self.city.broken is None, self.city.broken
+        if self._final < count:
+            raise MeasurementFailed(
+                f"{self._final:,} of {count:,} handed in to virtual peers are final, "
+                f"refused: {dict(self._refused)}"
+            )
         self.kernel.run_until(self.kernel.now_ns + SECOND_NS // 2)
 
     def _kill_next(self) -> int:
@@ -171,24 +175,5 @@ class VirtualRun:
             spent_over_s=load.seconds - load.warm_s - load.cool_s,
             sent_bytes=city.traffic.bytes, sent_frames=city.traffic.frames,
             transactions=self._final, granted_root=granted_root, head_root=chain.state.root,
-            is_replayed=True, verdicts=dict(self._verdicts), killed_ns=killed_ns,
-            killed_height=self._killed_height,
+            is_replayed=True, killed_ns=killed_ns, killed_height=self._killed_height,
         )
-
-
-def read_blocks(chain: Chain) -> dict[int, tuple[bytes, ...]]:
-    """The ids of each final block's transactions, in order, by height."""
-    params = chain.genesis.params
-    return {
-        height: tuple(
-            transaction.id
-            for encoded in decode_block(chain.get_encoded(height), params).bundles
-            for transaction in decode_bundle(encoded, params).transactions
-        )
-        for height in range(1, chain.height + 1)
-    }
-
-
-def list_ids(encodings: list[bytes]) -> list[bytes]:
-    """The ids of encoded transactions."""
-    return [decode_transaction(encoded, len(encoded)).id for encoded in encodings]
