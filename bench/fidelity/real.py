@@ -188,7 +188,8 @@ class RealRun:
                 min(final[height][0] for final in watch.finals if height in final),
                 tuple(watch.finals[relay][height][0] for relay in relays), ids,
             )
-            for height, ids in contents.items() if height <= watch.height
+            for height, ids in contents.items()
+            if height <= watch.height and all(height in watch.finals[relay] for relay in relays)
         ]
         first, last = edges
         handed = len(pacer.intended_ns)

@@ -19,7 +19,7 @@ PERCENTILES = (50, 99)
 
 @dataclass(frozen=True, slots=True)
 class SeenBlock:
-    """A final block: when it was proposed, first final anywhere, and held by each relay."""
+    """A block that all relays hold: when it was proposed, first final, and held by each."""
 
     height: int
     proposed_ns: int
@@ -109,7 +109,8 @@ def compute_throughput(trace: Trace) -> float:
 def compute_waits(trace: Trace) -> dict[str, Column]:
     """Seconds until accepted, included, final, of the ballots intended in the steady part.
 
-    Raises AssertionError if one of those is not final: waits of survivors would flatter.
+    Raises AssertionError if one of those is not final or was not accepted: waits of survivors
+    would flatter.
     """
     since_ns, until_ns = trace.steady_ns
     place = {item: block for block in trace.blocks for item in block.ids}
@@ -118,6 +119,7 @@ def compute_waits(trace: Trace) -> dict[str, Column]:
         if since_ns <= intended_ns < until_ns:
             block = place.get(trace.ids[number])
             assert block is not None, f"{trace.host}: ballot {number} is not final"
+            assert trace.accepted_ns[number], f"{trace.host}: ballot {number} has no verdict"
             final_ns = block.relay_ns[trace.relay_of[number]]
             rows.append((
                 trace.accepted_ns[number] - intended_ns, block.proposed_ns - intended_ns,

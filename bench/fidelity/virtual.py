@@ -160,11 +160,12 @@ class VirtualRun:
         chain = city.find_longest_chain()
         blocks = []
         for height, ids in read_blocks(chain).items():
-            first_ns = city.blocks.first_ns[height]
-            blocks.append(SeenBlock(
-                height, city.blocks.proposed_ns[height], first_ns,
-                tuple(self._relay_ns.get((height, relay), 0) for relay in range(relays)), ids,
-            ))
+            held = [(height, relay) for relay in range(relays)]
+            if all(each in self._relay_ns for each in held):
+                blocks.append(SeenBlock(
+                    height, city.blocks.proposed_ns[height], city.blocks.first_ns[height],
+                    tuple(self._relay_ns[each] for each in held), ids,
+                ))
         first, last = edges
         return Trace(
             host=HOST, load=load, begin_ns=pacer.begin_ns,

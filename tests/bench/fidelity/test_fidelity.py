@@ -108,6 +108,13 @@ def test_a_ballot_that_is_lost_is_not_passed_over():
         describe_steady(trace)
 
 
+def test_a_ballot_without_a_verdict_is_not_passed_over():
+    trace = make_trace()
+    trace.accepted_ns[30] = 0
+    with pytest.raises(AssertionError, match="ballot 30 has no verdict"):
+        describe_steady(trace)
+
+
 def test_what_it_costs_is_told_by_transaction_and_by_who_spent_it():
     figures = describe_saturation(make_trace())
     assert figures["capacity_per_s"] == pytest.approx(10)
