@@ -54,7 +54,8 @@ class Handed(NamedTuple):
 class Door:
     """Sends what is ``put``; ``told`` hears verdicts. Users go in over a few connections.
 
-    ``read`` asks for the last block as often; ``reads`` were answered, ``left_out`` not sent.
+    ``read`` has people look at the last block; ``reads`` of these requests were answered and
+    ``left_out`` were not, for want of room or of a relay.
 
     Offices, the clients below 0, have one of their own: their nonces must come in order.
     What a relay that is down was to get is lost, as in life: users notice by the silence.
@@ -191,33 +192,33 @@ class Connection:
     async def post(self, transactions: list[bytes]) -> list[str]:
         """Their verdicts; all are "busy" if the relay says so of the whole batch."""
         body = encode(list(transactions))
-        self._begin()
-        request = h11.Request(method="POST", target="/v1/transactions/batch", headers=[
-            ("host", f"{LOOPBACK}"), ("content-type", MSGPACK),
-            ("content-length", str(len(body))),
-        ])
-        parts = [self._http.send(event) or b"" for event in
-                 (request, h11.Data(data=body), h11.EndOfMessage())]
-        await self._stream.send_all(b"".join(parts))
-        status, answer = await self._receive()
-        if status in (TOO_MANY, UNAVAILABLE):
+        answer = await self._ask("POST", "/v1/transactions/batch", body)
+        if answer is None:
             return [BUSY] * len(transactions)
-        if status != OK:
-            raise AssertionError(f"the relay answers {status}: {answer.decode()}")
         verdicts = json.loads(answer)["verdicts"]
         assert len(verdicts) == len(transactions)
         return [str(verdict) for verdict in verdicts]
 
     async def get(self, path: str) -> bytes:
         """The body of the answer; a relay that has no time for it answers with an empty one."""
+        return await self._ask("GET", path) or b""
+
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes | None:
+        """The body of the answer; None if the relay has no time for it."""
         self._begin()
-        request = h11.Request(method="GET", target=path, headers=[("host", LOOPBACK)])
-        parts = [self._http.send(event) or b"" for event in (request, h11.EndOfMessage())]
-        await self._stream.send_all(b"".join(parts))
+        headers = [("host", LOOPBACK)]
+        events: list[h11.Event] = [h11.EndOfMessage()]
+        if body:
+            headers += [("content-type", MSGPACK), ("content-length", str(len(body)))]
+            events.insert(0, h11.Data(data=body))
+        events.insert(0, h11.Request(method=method, target=path, headers=headers))
+        await self._stream.send_all(b"".join(self._http.send(event) or b"" for event in events))
         status, answer = await self._receive()
-        if status not in (OK, TOO_MANY, UNAVAILABLE):
+        if status in (TOO_MANY, UNAVAILABLE):
+            return None
+        if status != OK:
             raise AssertionError(f"the relay answers {status}: {answer.decode()}")
-        return answer if status == OK else b""
+        return answer
 
     def _begin(self) -> None:
         if self._http.our_state is h11.MUST_CLOSE:
