@@ -238,7 +238,9 @@ class ClusterCity:
         """What the nodes said as they stopped; blocks of that time do not count any more."""
         for peer, follower in enumerate(self._followers):
             for told in (*self._waiting[peer], *follower.read()):
-                if told.name == "Counted":
+                if told.name == "Listening":
+                    self._bury(peer)
+                elif told.name == "Counted":
                     self._counted[peer] = told.fields["counters"]
                 elif told.name == "Stopped":
                     self._upon_stopped(peer, told.fields["counters"])
