@@ -94,7 +94,7 @@ class LoneRelay:
         return (self._read_cpu_ns() - began_ns) / REQUESTS
 
     def measure_ballot_ns(self) -> float:
-        """What it spends on a ballot that comes with ``BATCH_MAX`` others in one request."""
+        """What it spends on a ballot that comes with others, ``BATCH_MAX`` in one request."""
         count = BATCHES * BATCH_MAX
         voters = [make_identity(self._voters + number) for number in range(count)]
         self._voters += count
