@@ -117,7 +117,6 @@ def run(
     """Run SCENARIO: a name that comes with Veche, or the path of a .py file."""
     from reports.screen import Screen, tolerate_closed_pipe
     from sim.errors import ConfigurationError
-    from sim.fidelity import load_fidelity
 
     overrides = Overrides(
         users=users, peers=peers, seed=seed, engine=engine, settings=parse_settings(settings),
@@ -136,7 +135,7 @@ def run(
             simulation = build(chosen, table, workers)
             with tolerate_closed_pipe():
                 screen.before(
-                    chosen, table, describe_hot_path(), (("fidelity", load_fidelity().label),)
+                    chosen, table, describe_hot_path(), (("fidelity", simulation.fidelity),)
                 )
             result = watch(simulation, screen)
         except ConfigurationError:

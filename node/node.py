@@ -212,6 +212,7 @@ class Node:
             return step.checked
         block = step.block
         rest_bytes = len(block.encoded) - sum(map(len, block.bundles))
+        assert step.checked[0].kind is WorkKind.DECODE_BYTES
         return Worked(WorkKind.DECODE_BYTES, rest_bytes), *step.checked[1:]
 
     def _take(self, now: Now, step: Step, effects: list[Effect]) -> None:

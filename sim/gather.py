@@ -10,7 +10,6 @@ from node.events import RoundChanged
 from node.inputs import Role
 from sim.errors import InvariantBroken
 from sim.faults import PlannedFault
-from sim.fidelity import load_fidelity
 from sim.floor import FloorCosts
 from sim.hosted import HostedCity
 from sim.metrics import Metrics
@@ -33,6 +32,7 @@ class Ended:
     """A simulation that will not run any further, however it ended.
 
     ``late`` peers joined late; ``caught_up_ns`` says when those that did reached the head.
+    ``fidelity`` is the label of the last comparison; what ran on real peers has none.
     """
 
     scenario: Scenario
@@ -48,6 +48,7 @@ class Ended:
     workers: int
     cores: int
     host: str = SIMULATED
+    fidelity: str = ""
 
     def __post_init__(self) -> None:
         assert self.cores > 0
@@ -91,8 +92,7 @@ def gather_result(
         stages=findings.stages, slowest=findings.slowest, traffic=_list_traffic(simulation),
         theory=findings.theory, invariants=invariants, journal=simulation.city.journal,
         host=simulation.host,
-        # what ran on real peers is not a model of them
-        fidelity=load_fidelity().label if simulation.host == SIMULATED else "",
+        fidelity=simulation.fidelity,
     )
 
 

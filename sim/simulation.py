@@ -16,6 +16,7 @@ from sim.clocks import ClockConfig
 from sim.costs import CostTable, load_costs
 from sim.errors import ConfigurationError, InvariantBroken
 from sim.faults import FaultSchedule
+from sim.fidelity import load_fidelity
 from sim.floor import FloorMeter
 from sim.gather import Ended, gather_result
 from sim.identities import derive_identities, derive_identity, make_genesis
@@ -65,6 +66,7 @@ class Simulation:
         chief = derive_identity(scenario.seed, "registrar")
         genesis = make_genesis(topology, identities, chief, scenario.params, self.start_ns)
         self.costs = load_costs() if costs is None else costs
+        self.fidelity = load_fidelity().label
         work: Work = SharedWork() if share else Work()
         self.city = City(
             kernel=self.kernel, topology=topology, genesis=genesis, identities=identities,
@@ -124,7 +126,7 @@ class Simulation:
             scenario=self.scenario, city=self.city, people=self.people, start_ns=self.start_ns,
             faults=self.faults.planned, late=self.late, caught_up_ns=self.caught_up_ns,
             stopped=self.stopped, converged=self.converged, broken=self.broken,
-            workers=self.workers, cores=len(os.sched_getaffinity(0)),
+            workers=self.workers, cores=len(os.sched_getaffinity(0)), fidelity=self.fidelity,
         )
         return gather_result(
             ended, floor=floor.costs, wall_s=time.perf_counter() - began_s,

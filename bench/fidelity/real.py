@@ -17,6 +17,7 @@ from bench.cluster.run import single_out
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
+from bench.figures import MeasurementFailed
 from node.host.replay import Checked
 from node.host.store import Store
 from node.inputs import Role
@@ -96,6 +97,8 @@ class RealRun:
             begin_ns = time.time_ns() + round(PAUSE_S * SECOND_NS)
             pacer = Pacer(self.load, begin_ns, len(self.town.ballots))
             edges, killed_ns = await self._drive(pacer)
+            if len(edges) != 2:
+                raise MeasurementFailed("the load generator stood still: run it again")
             await self._wait_final(self._handed + len(pacer.intended_ns), SETTLE_S_MAX)
             nursery.cancel_scope.cancel()
         for process in self._processes:
