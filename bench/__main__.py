@@ -30,6 +30,7 @@ from bench.nodes import measure_nodes
 from bench.saturation import measure_saturation
 from bench.table import format_table
 from bench.transactions import measure_transactions
+from bench.writable import WRITABLE
 from sim.errors import SimError
 
 # Elections first: the peak memory of a process is at least what its parent held.
@@ -78,7 +79,7 @@ def list_measurements(settings: Settings) -> dict[str, Callable[[], list[Figure]
     epilog="Example: python -m bench --only kernel --only nodes --json bench.json",
 )
 @click.pass_context
-@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--json", "path", type=WRITABLE, metavar="FILE",
               help="Write the figures there too.")
 @click.option("--users", type=click.IntRange(10), default=20_000, show_default=True,
               help="Voters of the election; linearity goes from a tenth of them to all.")
@@ -113,10 +114,11 @@ def main(
 
 
 @main.command(epilog="Example: python -m bench cluster --repeats 3")
-@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--json", "path", type=WRITABLE, metavar="FILE",
               help="Write the figures there too.")
-@click.option("--ballots", type=click.IntRange(1_000), default=Load().ballots,
-              show_default=True, help="Signed before the start, and pushed in each run.")
+@click.option("--ballots", type=click.IntRange(50_000), default=Load().ballots,
+              show_default=True,
+              help="Signed before the start and pushed in each run; fewer are over too soon.")
 @click.option("--backlog", type=click.IntRange(1_000), default=Load().backlog_max,
               show_default=True, help="Accepted and not final, at most.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=1, show_default=True,

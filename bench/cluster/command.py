@@ -10,8 +10,9 @@ from bench.cluster.session import claim_nodes, keep
 from bench.cluster.window import Window, cut
 from reports.screen import Screen, tolerate_closed_pipe
 from sim.costs import load_costs
+from sim.errors import ConfigurationError
 from sim.result import RunResult, Verdict
-from sim.scenario import Scenario
+from sim.scenario import PEERS_MIN, Scenario
 from sim.times import format_duration
 
 WELL = (Verdict.PASSED, Verdict.STOPPED)
@@ -47,6 +48,11 @@ class Request:
     def cut(self) -> Window:
         """The part of the day, on so many processes. Raises ConfigurationError."""
         peers = self.validators + self.relays + self.observers
+        if peers < PEERS_MIN:
+            raise ConfigurationError(
+                "validators, relays and observers", peers,
+                f"give {PEERS_MIN} or more of them together",
+            )
         late = self.scenario.late
         if late is not None:
             late = replace(late, observers=min(late.observers, max(1, self.observers)))

@@ -41,6 +41,7 @@ from bench.fidelity.trace import (
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
 from bench.trials import time_best_ns
+from bench.writable import WRITABLE
 from node.crypto import is_signature_valid
 from node.work import WorkKind
 from sim.costs import CostTable, load_costs
@@ -281,7 +282,7 @@ def count_cores() -> int:
               help="Ballots a second. Default: look for the capacity, and take half of it.")
 @click.option("--costs", type=click.Path(path_type=Path), metavar="FILE",
               help="By veche calibrate on this machine. Default: calibrate now.")
-@click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--json", "path", type=WRITABLE, metavar="FILE",
               help="Write the figures there too.")
 @click.option("--keep", is_flag=True,
               help="Every later simulated result carries these ratios; not with --rate.")

@@ -137,6 +137,8 @@ def join_city(
 ) -> int:
     """Sync, recount, and say whether what was published agrees."""
     address = parse_address("--join", place)
+    if data is not None and data.exists() and not data.is_dir():
+        raise SettingsError("--data", str(data), "give a folder, or the name of a new one")
     genesis = find_genesis(address, file, chain_id)
     chain = genesis.compute_chain_id().hex()
     if file is None and chain_id is None:

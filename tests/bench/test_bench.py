@@ -174,9 +174,10 @@ def test_an_unknown_measurement_is_told_in_one_line():
     assert "speed" in answer.output
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path):
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path):
     path = tmp_path / "no" / "b.json"
     arguments = ["--only", "crypto", "--repeats", "1", "--json", str(path)]
     answer = CliRunner().invoke(main, arguments)
-    assert answer.exit_code == 1
-    assert "b.json" in answer.output
+    assert answer.exit_code == 2
+    assert f"{tmp_path / 'no'} is no folder that can be written to" in answer.output
+    assert "measuring" not in answer.output
