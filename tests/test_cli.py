@@ -74,6 +74,8 @@ def invent(scenario, costs, workers, progress):
 class Invented:
     """In place of a simulation: ``simulate`` gives its result."""
 
+    fidelity = "as near as invented"
+
     def __init__(self, simulate, scenario, costs, workers):
         self.run = partial(simulate, scenario, costs, workers)
 
