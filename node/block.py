@@ -90,6 +90,7 @@ def make_block(
 
 def seal_block(block: Block, round_number: int, seals: tuple[Seal, ...]) -> Block:
     """``block`` as it was sealed in ``round_number``."""
+    assert len(seals) <= len(block.header.validators)
     # every validator seals each block: its bundles, nearly all of it, are not encoded again
     before = len(_encode_head(block.header, block.round, block.seals))
     encoded = _encode_head(block.header, round_number, seals) + block.encoded[before:]

@@ -59,6 +59,7 @@ def list_checking(
             size_bytes += len(bundle.encoded)
     if not checks:
         return ()
+    assert size_bytes > 0
     return (
         Worked(WorkKind.DECODE_BYTES, size_bytes), Worked(WorkKind.CHECK_SIGNATURE, checks)
     )

@@ -39,6 +39,7 @@ class Memo:
     __slots__ = ("_old", "_size", "_size_max", "_young")
 
     def __init__(self, size_max: int) -> None:
+        assert size_max > 0
         self._size_max = size_max
         self._size = 0
         self._young: dict[bytes, object] = {}
@@ -61,6 +62,7 @@ class Memo:
         """Forget what is under ``key``, if anything."""
         if self._young.pop(key, None) is not None:
             self._size -= size
+        assert self._size >= 0, "what was put is dropped with its size"
         self._old.pop(key, None)
 
 

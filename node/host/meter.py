@@ -44,11 +44,13 @@ class Meter:
             return function(*arguments)
         finally:
             spent_ns = time.thread_time_ns() - began_ns
+            assert spent_ns >= self._inner_ns, "what it called took part of its time"
             self._spent_ns[kind] += spent_ns - self._inner_ns
             self._inner_ns = outer_ns + spent_ns
 
     def add(self, kind: Spent, spent_ns: int) -> None:
         """What another thread has measured."""
+        assert spent_ns >= 0
         self._spent_ns[kind] += spent_ns
 
     def build_counters(self) -> dict[str, float]:
