@@ -14,6 +14,8 @@ from zipfile import BadZipFile
 from zlib import crc32
 
 import numpy as np
+from librt.vecs import vec
+from mypy_extensions import i64
 from numpy.typing import NDArray
 
 from node.events import Event
@@ -22,6 +24,7 @@ from sim.errors import ConfigurationError
 Column = NDArray[np.int64] | NDArray[np.int32]
 
 BLOCK_VALUES: Final = 3 * 8192
+WIDTH_MAX: Final = 32
 CHECKPOINT_NS: Final = 600_000_000_000
 PEER_BITS: Final = 20
 PEERS_MAX: Final = 1 << PEER_BITS
@@ -38,13 +41,17 @@ class Checkpoint(NamedTuple):
 
 
 class Table:
-    """Rows of int64 of one width: a growing buffer, packed blocks behind it."""
+    """Rows of int64 of one width: a buffer of at least ``BLOCK_VALUES``, blocks behind it.
 
-    __slots__ = ("_blocks", "_hash", "_keep", "_rows", "_width", "buffer")
+    ``filled`` values of the buffer are in use.
+    """
+
+    __slots__ = ("_blocks", "_hash", "_keep", "_rows", "_width", "buffer", "filled")
 
     def __init__(self, width: int, *, keep: bool) -> None:
-        assert width > 0
-        self.buffer: list[int] = []
+        assert 0 < width <= WIDTH_MAX
+        self.buffer = vec[i64]([0] * (BLOCK_VALUES + WIDTH_MAX))
+        self.filled: i64 = 0
         self._blocks: list[list[Column]] = []
         self._hash = sha256()
         self._keep = keep
@@ -52,18 +59,28 @@ class Table:
         self._width = width
 
     def __len__(self) -> int:
-        return self._rows + len(self.buffer) // self._width
+        return self._rows + self.filled // self._width
+
+    def put(self, one: i64, two: i64, three: i64) -> bool:
+        """Append a row of a table that is three wide; whether it is time to ``flush``."""
+        buffer, place = self.buffer, self.filled
+        buffer[place] = one
+        buffer[place + 1] = two
+        buffer[place + 2] = three
+        self.filled = place + 3
+        return place + 3 >= BLOCK_VALUES
 
     def flush(self) -> None:
         """Hash what was appended and pack it; where blocks end does not change the digest."""
-        if not self.buffer:
+        if not self.filled:
             return
-        block = np.array(self.buffer, dtype="<i8").reshape(-1, self._width)
+        values = np.frombuffer(memoryview(self.buffer), np.int64, self.filled)
+        block = values.astype("<i8").reshape(-1, self._width)
         self._hash.update(block.tobytes())
         self._rows += len(block)
         if self._keep:
             self._blocks.append([_narrow(block[:, number]) for number in range(self._width)])
-        self.buffer.clear()
+        self.filled = 0
 
     def digest(self) -> bytes:
         """SHA-256 of all rows so far."""
@@ -105,12 +122,9 @@ class Journal:
         """Deliveries and timers so far."""
         return len(self._traffic)
 
-    def delivery(self, at_ns: int, sender: int, receiver: int, tag: int) -> None:
+    def delivery(self, at_ns: i64, sender: i64, receiver: i64, tag: i64) -> None:
         """A frame reached its peer; ``tag`` stands for its content, in 63 bits."""
-        # extending a list is the cheapest way to keep three ints; packing waits for a block
-        buffer = self._traffic.buffer
-        buffer += (at_ns, sender << PEER_BITS | receiver, tag)
-        if len(buffer) >= BLOCK_VALUES:
+        if self._traffic.put(at_ns, sender << PEER_BITS | receiver, tag):
             self._turn_page(at_ns)
 
     def timer(self, at_ns: int, peer: int, timer: tuple[str, int, int]) -> None:
@@ -120,9 +134,7 @@ class Journal:
         if code is None:
             code = self._timers[name] = crc32(name.encode()) >> 17
         tag = (code << 48) ^ ((first & 0xFFFF_FFFF) << 16) ^ (second & 0xFFFF)
-        buffer = self._traffic.buffer
-        buffer += (at_ns, TIMER | peer, tag)
-        if len(buffer) >= BLOCK_VALUES:
+        if self._traffic.put(at_ns, TIMER | peer, tag):
             self._turn_page(at_ns)
 
     def event(self, at_ns: int, peer: int, event: Event) -> None:
@@ -132,15 +144,16 @@ class Journal:
         if table is None:
             table = self._open(kind)
         codes = self._codes
-        buffer = table.buffer
-        buffer.append(at_ns)
-        buffer.append(peer)
+        buffer, place = table.buffer, table.filled
+        buffer[place] = at_ns
+        buffer[place + 1] = peer
+        place += 2
         for value in event:
-            if isinstance(value, int):
-                buffer.append(value)
-            else:
-                buffer.append(codes.setdefault(value, len(codes)))
-        if len(buffer) >= BLOCK_VALUES:
+            code = value if isinstance(value, int) else codes.setdefault(value, len(codes))
+            buffer[place] = code
+            place += 1
+        table.filled = place
+        if place >= BLOCK_VALUES:
             table.flush()
 
     def digest(self) -> str:

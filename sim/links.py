@@ -5,11 +5,11 @@ both last miles. Chance on a link (jitter, loss) is a pure function of seed, end
 an index into tables drawn once, so that it needs no state and no draw moves another.
 """
 
-from array import array
-from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
+from librt.vecs import append, vec
+from mypy_extensions import i16, i32, i64
 
 from sim.streams import Streams, draw_strata
 from sim.topology import Topology
@@ -26,8 +26,8 @@ ROUTE_MIN, ROUTE_SPREAD = 0.85, 0.5
 FANS_MAX: Final = 64
 """Remembered sets of receivers of one sender."""
 
-FAN: Final = Struct("<IIqqI")
-"""A ``Link`` of a fan: all of them side by side, for a city's links do not fit in a cache."""
+LINK_FIELDS: Final = 5
+"""A fan is the fields of its links, one link after the other: they do not fit in a cache."""
 
 
 class Link(NamedTuple):
@@ -54,13 +54,13 @@ class Links:
         generator = streams("links")
         strata = draw_strata(generator, TABLE)
         scale = 1 << JITTER_SHIFT
-        # as arrays of 16 bits both tables fit in a processor's cache; as lists they do not
-        self.jitters = array("H", np.rint(-np.log(strata) * scale).astype("<u2").tolist())
-        self.chances = array("H", generator.permutation(TABLE).tolist())
+        # narrow, so that both tables fit in a processor's cache
+        self.jitters = vec[i16](np.rint(-np.log(strata) * scale).astype(int).tolist())
+        self.chances = vec[i32](generator.permutation(TABLE).tolist())
         self._topology = topology
-        self.lasts = array("q")
+        self.lasts = vec[i64]()
         self.rows: list[dict[int, Link]] = [{} for _ in topology.peers]
-        self._fans: list[dict[tuple[int, ...], bytes]] = [{} for _ in topology.peers]
+        self._fans: list[dict[tuple[int, ...], vec[i64]]] = [{} for _ in topology.peers]
 
     def open(self, sender: int, receiver: int) -> Link:
         """The link, made at its first use."""
@@ -68,11 +68,11 @@ class Links:
         link = row.get(receiver)
         if link is None:
             link = row[receiver] = self._make(sender, receiver)
-            self.lasts.append(0)
+            self.lasts = append(self.lasts, 0)
         return link
 
-    def open_fan(self, sender: int, receivers: tuple[int, ...]) -> bytes:
-        """The links to ``receivers`` in their order, each packed as ``FAN``.
+    def open_fan(self, sender: int, receivers: tuple[int, ...]) -> vec[i64]:
+        """The links to ``receivers`` in their order, ``LINK_FIELDS`` numbers each.
 
         They are remembered, for peers say most things to the same few.
         """
@@ -81,7 +81,7 @@ class Links:
         if fan is None:
             if len(fans) >= FANS_MAX:
                 fans.clear()
-            fan = b"".join([FAN.pack(*self.open(sender, to)) for to in receivers])
+            fan = vec[i64]([field for to in receivers for field in self.open(sender, to)])
             fans[receivers] = fan
         return fan
 
@@ -95,7 +95,7 @@ class Links:
         peers = self._topology.peers
         one, other = peers[min(sender, receiver)], peers[max(sender, receiver)]
         index = (one.index * FROM_STEP + other.index * TO_STEP) & MASK
-        route_ratio = ROUTE_MIN + ROUTE_SPREAD * self.chances[index] / TABLE
+        route_ratio = ROUTE_MIN + ROUTE_SPREAD * int(self.chances[index]) / TABLE
         way_ns = round(self._topology.one_way_ns[one.region][other.region] * route_ratio)
         ends = one.profile, other.profile
         kept_ratio = (1 - ends[0].loss_ratio) * (1 - ends[1].loss_ratio)

@@ -23,9 +23,12 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 from zlib import crc32
 
+from librt.vecs import vec
+from mypy_extensions import i64
+
 from sim.journal import Journal
 from sim.kernel import Kernel
-from sim.links import FAN, FROM_STEP, JITTER_SHIFT, MASK, SALT_STEP, TO_STEP, Links
+from sim.links import FROM_STEP, JITTER_SHIFT, LINK_FIELDS, MASK, SALT_STEP, TO_STEP, Links
 from sim.rules import DROP, RuleSet
 from sim.topology import Topology
 from sim.traffic import HEADER_BYTES, Traffic
@@ -53,8 +56,8 @@ class Content:
     __slots__ = ("arrivals", "is_delivered", "salt", "tag")
 
     def __init__(self, peers: int, content: bytes) -> None:
-        self.arrivals = [NEVER_NS] * peers
-        self.is_delivered = bytearray(peers)
+        self.arrivals = vec[i64]([NEVER_NS] * peers)
+        self.is_delivered = vec[bool]([False] * peers)
         self.tag = int.from_bytes(content[:7], "big")
         self.salt = self.tag * SALT_STEP & MASK
 
@@ -62,16 +65,30 @@ class Content:
         """Whoever spreads it has it: nobody's copy will be a first one there."""
         if since_ns < self.arrivals[peer]:
             self.arrivals[peer] = since_ns
-        self.is_delivered[peer] = 1
+        self.is_delivered[peer] = True
 
     def forget(self, peer: int) -> None:
         """A later copy to this peer is a first one again."""
         self.arrivals[peer] = NEVER_NS
-        self.is_delivered[peer] = 0
+        self.is_delivered[peer] = False
 
 
-# sender, receiver, frame, bytes on the wire, receiver's incarnation, tag, content
-Flight = tuple[int, int, bytes, int, int, int, Content | None]
+class Flight:
+    """One copy on its way; ``incarnation`` is its receiver's when it was sent."""
+
+    __slots__ = ("content", "frame", "incarnation", "receiver", "sender", "size", "tag")
+
+    def __init__(
+        self, sender: i64, receiver: i64, frame: bytes, size: i64, incarnation: i64, tag: i64,
+        content: Content | None,
+    ) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.frame = frame
+        self.size = size
+        self.incarnation = incarnation
+        self.tag = tag
+        self.content = content
 
 
 class Network:
@@ -98,14 +115,18 @@ class Network:
         self._receivers: Sequence[Receiver] = ()
         self._all_events = count_duplicates_as_events
         self._contents: dict[bytes, Content] = {}
-        self._incarnations = [0] * len(peers)
+        self._incarnations = vec[i64]([0] * len(peers))
         self._sends = 0
         self._tagged: tuple[bytes, int] = (b"", crc32(b""))
-        self._uplink_ps = [8 * SECOND_PS // peer.profile.uplink_bps for peer in peers]
-        self._downlink_ps = [8 * SECOND_PS // peer.profile.downlink_bps for peer in peers]
-        self._uplink_free_ns = [0] * len(peers)
-        self._downlink_begin_ns = [0] * len(peers)
-        self._downlink_free_ns = [0] * len(peers)
+        self._uplink_ps = vec[i64](
+            [8 * SECOND_PS // peer.profile.uplink_bps for peer in peers]
+        )
+        self._downlink_ps = vec[i64](
+            [8 * SECOND_PS // peer.profile.downlink_bps for peer in peers]
+        )
+        self._uplink_free_ns = vec[i64]([0] * len(peers))
+        self._downlink_begin_ns = vec[i64]([0] * len(peers))
+        self._downlink_free_ns = vec[i64]([0] * len(peers))
 
     def attach(self, receivers: Sequence[Receiver]) -> None:
         """Say who receives, by peer index."""
@@ -134,34 +155,22 @@ class Network:
             return
         self._sends += 1
         # masked early: arithmetic on small ints is faster
-        salt = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
+        salt: i64 = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
         tag = self._compute_tag(frame)
-        links = self._links
-        jitters, chances = links.jitters, links.chances
-        ruled = self.rules.active
-        downlink_ps, incarnations = self._downlink_ps, self._incarnations
-        at, arrive, lasts = self._kernel.at, self._arrive, links.lasts
-        for receiver, link, latency_ns, jitter_ns, loss in FAN.iter_unpack(
-            links.open_fan(sender, receivers)
-        ):
+        incarnations = self._incarnations
+        fan = self._links.open_fan(sender, receivers)
+        at, arrive, lasts = self._kernel.at, self._arrive, self._links.lasts
+        for place in range(0, len(fan), LINK_FIELDS):
+            receiver = fan[place]
             start_ns += up_ns
             index = (salt + receiver * TO_STEP) & MASK
-            at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
-            at_ns += size * downlink_ps[receiver] // 1_000
-            if loss and chances[index] < loss * packets:
-                at_ns += compute_retransmission_ns(latency_ns, packets)
-            if ruled:
-                verdict = self.rules.judge(sender, receiver, latency_ns, index)
-                if verdict == DROP:
-                    self.traffic.drop("fault")
-                    continue
-                at_ns += verdict
-            last_ns = lasts[link]
-            if at_ns < last_ns:
-                at_ns = last_ns  # TCP: not before what was sent earlier on this link
-            lasts[link] = at_ns
-            flight = (sender, receiver, frame, size, incarnations[receiver], tag, None)
-            at(at_ns, arrive, flight)
+            at_ns = self._compute_arrival(sender, fan, place, index, start_ns, size, packets)
+            if at_ns < 0:
+                continue
+            lasts[fan[place + 1]] = at_ns
+            at(at_ns, arrive, Flight(
+                sender, receiver, frame, size, incarnations[receiver], tag, None
+            ))
 
     def spread(
         self, sender: int, receivers: tuple[int, ...], frame: bytes, content: bytes,
@@ -176,18 +185,18 @@ class Network:
         first_ns = start_ns
         known = self._contents.get(content) or self._remember(content)
         known.hold(sender, depart_ns)
-        arrivals, tag = known.arrivals, known.tag
-        salt = known.salt + sender * FROM_STEP
+        arrivals = known.arrivals
+        salt: i64 = known.salt + sender * FROM_STEP
         is_noticed = size >= NOTICED_BYTES_MIN
         all_events = self._all_events
-        flights, ruled, links = 0, self.rules.active, self._links
-        jitters, chances, lasts = links.jitters, links.chances, links.lasts
-        for receiver, link, latency_ns, jitter_ns, loss in FAN.iter_unpack(
-            links.open_fan(sender, receivers)
-        ):
+        flights: i64 = 0
+        fan = self._links.open_fan(sender, receivers)
+        lasts = self._links.lasts
+        for place in range(0, len(fan), LINK_FIELDS):
+            receiver = fan[place]
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
-                if is_noticed and earlier_ns + latency_ns <= start_ns:
+                if is_noticed and earlier_ns + fan[place + 2] <= start_ns:
                     continue
                 if not all_events:
                     # it cannot be the first: what it costs is its place in the uplink
@@ -195,30 +204,20 @@ class Network:
                     continue
             start_ns += up_ns
             index = (salt + receiver * TO_STEP) & MASK
-            at_ns = start_ns + latency_ns + (jitters[index] * jitter_ns >> JITTER_SHIFT)
-            at_ns += size * self._downlink_ps[receiver] // 1_000
-            if loss and chances[index] < loss * packets:
-                at_ns += compute_retransmission_ns(latency_ns, packets)
-            if ruled:
-                verdict = self.rules.judge(sender, receiver, latency_ns, index)
-                if verdict == DROP:
-                    self.traffic.drop("fault")
-                    flights += 1
-                    continue
-                at_ns += verdict
-            last_ns = lasts[link]
-            if at_ns < last_ns:
-                at_ns = last_ns
+            at_ns = self._compute_arrival(sender, fan, place, index, start_ns, size, packets)
+            if at_ns < 0:
+                flights += 1
+                continue
             # repeats leave no trace on the link's order, so that both ways of computing agree
             if at_ns < earlier_ns:
-                arrivals[receiver] = lasts[link] = at_ns
+                arrivals[receiver] = at_ns
+                lasts[fan[place + 1]] = at_ns
             elif not all_events:
                 continue
             flights += 1
-            flight = (
-                sender, receiver, frame, size, self._incarnations[receiver], tag, known
-            )
-            self._kernel.at(at_ns, self._arrive, flight)
+            self._kernel.at(at_ns, self._arrive, Flight(
+                sender, receiver, frame, size, self._incarnations[receiver], known.tag, known
+            ))
         # counters are settled once per spread, not per copy
         count = (start_ns - first_ns) // up_ns
         assert flights <= count <= len(receivers)
@@ -231,9 +230,31 @@ class Network:
         if is_noticed:
             traffic.notices += len(receivers)
 
+    def _compute_arrival(
+        self, sender: i64, fan: vec[i64], place: i64, index: i64, start_ns: i64, size: i64,
+        packets: i64,
+    ) -> i64:
+        # when the last byte of a copy that leaves now is there; -1: a fault drops it
+        receiver, latency_ns, loss = fan[place], fan[place + 2], fan[place + 4]
+        links = self._links
+        jitter_ns = i64(links.jitters[index]) * fan[place + 3] >> JITTER_SHIFT
+        at_ns = start_ns + latency_ns + jitter_ns
+        at_ns += size * self._downlink_ps[receiver] // 1_000
+        if loss and i64(links.chances[index]) < loss * packets:
+            at_ns += compute_retransmission_ns(latency_ns, packets)
+        if self.rules.active:
+            verdict = self.rules.judge(sender, receiver, latency_ns, index)
+            if verdict == DROP:
+                self.traffic.drop("fault")
+                return -1
+            at_ns += verdict
+        last_ns = links.lasts[fan[place + 1]]
+        # TCP: not before what was sent earlier on this link
+        return at_ns if at_ns > last_ns else last_ns
+
     def _take_uplink(
-        self, sender: int, count: int, up_ns: int, size: int, depart_ns: int
-    ) -> int:
+        self, sender: i64, count: i64, up_ns: i64, size: i64, depart_ns: i64
+    ) -> i64:
         # -1: the queue is too long and nothing is sent
         assert depart_ns >= self._kernel.now_ns, "nothing departs before it is sent"
         free_ns = self._uplink_free_ns[sender]
@@ -263,18 +284,17 @@ class Network:
         return tag
 
     def _arrive(self, flight: Flight) -> None:
-        _, receiver, _, size, incarnation, _, content = flight
-        if incarnation != self._incarnations[receiver]:
+        receiver, content = flight.receiver, flight.content
+        if flight.incarnation != self._incarnations[receiver]:
             self.traffic.drop("connection ended")
             return
         if content is not None:
             if content.is_delivered[receiver]:
                 self.traffic.duplicates += 1
                 return
-            content.is_delivered[receiver] = 1
-        now_ns = self._kernel.now_ns
-        down_ns = size * self._downlink_ps[receiver] // 1_000
-        begin_ns = now_ns - down_ns
+            content.is_delivered[receiver] = True
+        now_ns: i64 = self._kernel.now_ns
+        begin_ns = now_ns - flight.size * self._downlink_ps[receiver] // 1_000
         free_ns = self._downlink_free_ns[receiver]
         if free_ns <= begin_ns:
             self._downlink_begin_ns[receiver] = begin_ns
@@ -289,30 +309,30 @@ class Network:
         self._kernel.at(done_ns, self._deliver, flight)
 
     def _deliver(self, flight: Flight) -> None:
-        if flight[4] != self._incarnations[flight[1]]:
+        if flight.incarnation != self._incarnations[flight.receiver]:
             self.traffic.drop("connection ended")
             return
         self._hand_over(self._kernel.now_ns, flight)
 
-    def _hand_over(self, now_ns: int, flight: Flight) -> None:
-        sender, receiver, frame, size, _, tag, content = flight
-        self._journal.delivery(now_ns, sender, receiver, tag)
+    def _hand_over(self, now_ns: i64, flight: Flight) -> None:
+        sender, receiver, content = flight.sender, flight.receiver, flight.content
+        self._journal.delivery(now_ns, sender, receiver, flight.tag)
         traffic = self.traffic
-        cell_of = traffic.cell_of
-        cell = traffic.row_of[sender] + cell_of[receiver]
+        cell = traffic.row_of[sender] + traffic.cell_of[receiver]
         traffic.delivered_frames[cell] += 1
-        traffic.delivered_bytes[cell] += size
-        if not self._receivers[receiver].receive(sender, frame) and content is not None:
+        traffic.delivered_bytes[cell] += flight.size
+        is_taken = self._receivers[receiver].receive(sender, flight.frame)
+        if not is_taken and content is not None:
             content.forget(receiver)
 
 
-def compute_wire(frame: bytes) -> tuple[int, int]:
+def compute_wire(frame: bytes) -> tuple[i64, i64]:
     """Bytes on the wire, and packets, of a frame; 66 bytes of TCP, IP and Ethernet each."""
-    packets = 1 + len(frame) // PACKET_BYTES
+    packets: i64 = 1 + len(frame) // PACKET_BYTES
     return len(frame) + HEADER_BYTES * packets, packets
 
 
-def compute_retransmission_ns(latency_ns: int, packets: int) -> int:
+def compute_retransmission_ns(latency_ns: i64, packets: i64) -> i64:
     """What a lost packet costs a frame."""
     round_trip_ns = 2 * latency_ns
     if packets > 1:

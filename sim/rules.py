@@ -8,6 +8,9 @@ must fetch what they missed. A new fault adds one class here and edits none.
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
 
+from librt.vecs import vec
+from mypy_extensions import i32
+
 from sim.links import MASK, TABLE
 
 Verdict: TypeAlias = int
@@ -99,7 +102,7 @@ class RuleSet:
 
     __slots__ = ("_chances", "_rules", "active")
 
-    def __init__(self, chances: Sequence[int]) -> None:
+    def __init__(self, chances: vec[i32]) -> None:
         assert len(chances) == TABLE
         self._chances = chances
         self._rules: list[Rule] = []
@@ -120,7 +123,7 @@ class RuleSet:
         delay_ns = 0
         for number, rule in enumerate(self._rules, start=1):
             # each rule looks at another place, or two equal rules would drop the same frames
-            chance = self._chances[(index + number * RULE_STEP) & MASK]
+            chance = int(self._chances[(index + number * RULE_STEP) & MASK])
             verdict = rule.judge(sender, receiver, latency_ns, chance)
             if verdict == DROP:
                 return DROP

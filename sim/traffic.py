@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from librt.vecs import vec
+from mypy_extensions import i64
+
 from node.inputs import Role
 from sim.topology import Topology
 
@@ -25,12 +28,14 @@ class Traffic:
         regions = len(topology.regions)
         roles = list(Role)
         self._cells = [(role, region) for role in roles for region in range(regions)]
-        self.cell_of = [roles.index(one.role) * regions + one.region for one in topology.peers]
-        self.row_of = [cell * len(self._cells) for cell in self.cell_of]
-        self.sent_frames = [0] * len(topology.peers)
-        self.sent_bytes = [0] * len(topology.peers)
-        self.delivered_frames = [0] * len(self._cells) ** 2
-        self.delivered_bytes = [0] * len(self._cells) ** 2
+        self.cell_of = vec[i64](
+            [roles.index(one.role) * regions + one.region for one in topology.peers]
+        )
+        self.row_of = vec[i64]([cell * len(self._cells) for cell in self.cell_of])
+        self.sent_frames = vec[i64]([0] * len(topology.peers))
+        self.sent_bytes = vec[i64]([0] * len(topology.peers))
+        self.delivered_frames = vec[i64]([0] * len(self._cells) ** 2)
+        self.delivered_bytes = vec[i64]([0] * len(self._cells) ** 2)
         self.duplicates = 0
         self.spared = 0
         self.notices = 0

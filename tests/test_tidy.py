@@ -30,7 +30,7 @@ ARROWS = {
     "node.consensus": PURE | {"node"},
     "node.services": PURE | {"node"},
     "node.host": ANY_STDLIB | {"node", "nacl", "trio", "click", "starlette", "hypercorn"},
-    "sim": PURE | READING | {"node", "sim", "numpy"},
+    "sim": PURE | READING | {"node", "sim", "numpy", "librt", "mypy_extensions"},
     "scenarios": {"dataclasses", "sim", "scenarios"},
     "reports": ANY_STDLIB | {"sim", "reports", "numpy", "matplotlib", "rich", "click"},
     "bench": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "nacl", "click", "rich"},

@@ -1,6 +1,8 @@
 """Faults: how they are written, whom they meet, what they do and undo."""
 
 import pytest
+from librt.vecs import vec
+from mypy_extensions import i32
 
 from node.inputs import Role
 from sim.errors import ConfigurationError
@@ -33,7 +35,7 @@ class RecordingCity:
     def __init__(self, kernel: Kernel) -> None:
         config = TopologyConfig(validators=7, relays=10, observers=40)
         self.topology = Topology.build(config, Streams(1))
-        self.rules = RuleSet(range(TABLE))
+        self.rules = RuleSet(vec[i32](range(TABLE)))
         self.kernel = kernel
         self.off: set[int] = set()
         self.log: list[tuple[int, str, int, object]] = []

@@ -1,6 +1,8 @@
-"""The heap of virtual time."""
+"""The calendar of virtual time."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.kernel import EPOCH_NS, Kernel
 
@@ -65,3 +67,42 @@ def test_an_error_in_a_callback_comes_out_and_the_event_is_counted():
     with pytest.raises(ZeroDivisionError):
         kernel.run_until(EPOCH_NS + 2)
     assert kernel.events == 1
+
+
+@given(st.lists(st.one_of(
+    st.tuples(st.just("at"), st.integers(0, 5_000_000)),
+    st.tuples(st.just("run"), st.integers(0, 4_000_000)),
+    st.tuples(st.just("look"), st.just(0)),
+    st.tuples(st.just("chain"), st.integers(0, 2_500_000)),
+), max_size=60))
+def test_events_run_by_instant_and_then_by_order_whatever_was_asked_between(steps):
+    kernel = Kernel()
+    ran: list[tuple[int, int]] = []
+    planned: list[tuple[int, int]] = []
+
+    def plan(at_ns: int, chain_ns: int = 0) -> None:
+        number = len(planned)
+        planned.append((at_ns, number))
+
+        def run(_: None) -> None:
+            ran.append((kernel.now_ns, number))
+            if chain_ns:
+                plan(kernel.now_ns + chain_ns)
+                plan(kernel.now_ns)
+
+        kernel.at(at_ns, run, None)
+
+    for kind, value in steps:
+        match kind:
+            case "at":
+                plan(kernel.now_ns + value)
+            case "chain":
+                plan(kernel.now_ns + value, value)
+            case "run":
+                kernel.run_until(kernel.now_ns + value)
+            case "look":
+                assert kernel.next_ns == min(set(planned) - set(ran), default=(None,))[0]
+        assert ran == sorted(planned)[:len(ran)]
+        assert len(kernel) == len(planned) - len(ran)
+    kernel.run_until(kernel.now_ns + 10_000_000)
+    assert ran == sorted(planned)

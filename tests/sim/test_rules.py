@@ -1,5 +1,8 @@
 """The network's rules."""
 
+from librt.vecs import vec
+from mypy_extensions import i32
+
 from sim.links import TABLE
 from sim.rules import DROP, PASS, Loss, Partition, RuleSet, SlowLink
 
@@ -45,7 +48,7 @@ def test_a_slow_link_stretches_and_adds():
 
 
 def test_a_rule_set_adds_delays_and_one_drop_wins():
-    rules = RuleSet(range(TABLE))
+    rules = RuleSet(vec[i32](range(TABLE)))
     assert not rules.active
     slow, cut = SlowLink(4, [1], extra_ns=5), Partition(4, [[1]])
     rules.add(slow)
@@ -60,7 +63,7 @@ def test_a_rule_set_adds_delays_and_one_drop_wins():
 
 
 def test_no_rules_left_means_nobody_asks():
-    rules = RuleSet(range(TABLE))
+    rules = RuleSet(vec[i32](range(TABLE)))
     rule = Partition(2, [[0]])
     rules.add(rule)
     rules.remove(rule)
@@ -68,7 +71,7 @@ def test_no_rules_left_means_nobody_asks():
 
 
 def test_two_equal_loss_rules_draw_independently():
-    rules = RuleSet(range(TABLE))
+    rules = RuleSet(vec[i32](range(TABLE)))
     rules.add(Loss(2, [0], 0.5))
     once = [rules.judge(0, 1, 0, index) == DROP for index in range(TABLE)]
     rules.add(Loss(2, [0], 0.5))

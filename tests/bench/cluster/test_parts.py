@@ -10,6 +10,8 @@ import h11
 import pytest
 import trio
 import trio.testing
+from librt.vecs import vec
+from mypy_extensions import i32
 
 from bench.cluster.door import READS_WAITING_MAX, Door
 from bench.cluster.follower import Follower, decode_event
@@ -65,7 +67,7 @@ class Echo:
     """Rules, proxies with one way from 0 to 1, and a server that says everything back."""
 
     def __init__(self):
-        self.rules = RuleSet(range(TABLE))
+        self.rules = RuleSet(vec[i32](range(TABLE)))
         self.proxies = Proxies(self.rules, lambda: round(trio.current_time() * 1e9 * SPEED),
                                SPEED)
 
