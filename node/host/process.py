@@ -5,7 +5,6 @@ import gc
 import os
 import random
 import resource
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from node.host.keystore import load_key
 from node.host.links import Links, Target
 from node.host.meter import Meter
 from node.host.settings import Address, Settings, load_genesis
+from node.host.signals import Stop, catch_signals
 from node.host.store import Store
 from node.inputs import Role
 from node.params import Genesis
@@ -126,7 +126,7 @@ def verify_role(role: Role, identity: Identity, genesis: Genesis) -> None:
 def run_node(
     settings: Settings, say: Callable[[str], None], *, until_eof: bool = False
 ) -> None:
-    """Run the node of ``settings`` until SIGINT or SIGTERM. Raises HostError.
+    """Run the node of ``settings`` until SIGINT, SIGTERM or SIGHUP. Raises HostError.
 
     ``until_eof`` ends it also with its standard input, that is, with whoever holds the other
     end. ``say`` hears one line when the node listens, and one when it has stopped.
@@ -135,11 +135,13 @@ def run_node(
     identity = load_key(settings.key)
     verify_role(settings.role, identity, genesis)
     targets = [Target(peer.host, peer.port, peer.identity) for peer in settings.peers]
-    with open_parts(settings, genesis, identity, targets) as parts:
-        spare_collector()
-        trio.run(live, parts, say, until_eof)
-        if parts.log is not None:
-            tell_measured(parts, parts.log, "Stopped")
+    with catch_signals() as stop:
+        with open_parts(settings, genesis, identity, targets) as parts:
+            spare_collector()
+            stop.arm()
+            trio.run(live, parts, say, stop, until_eof)
+            if parts.log is not None:
+                tell_measured(parts, parts.log, "Stopped")
         say(f"stopped at height {parts.host.chain.height:,}")
 
 
@@ -177,21 +179,25 @@ def measure(parts: Parts) -> dict[str, float]:
 
 
 async def live(
-    parts: Parts, say: Callable[[str], None], until_eof: bool = False  # noqa: FBT001, FBT002
+    parts: Parts, say: Callable[[str], None], stop: Stop,
+    until_eof: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Be a node until a signal comes, or with ``until_eof`` standard input ends."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(parts.host.run)
-            web = await open_http(parts, nursery)
-            say(announce(parts, web))
-            if parts.log is not None:
-                nursery.start_soon(tell_counters, parts, parts.log)
-            if until_eof:
-                nursery.start_soon(wait_eof, nursery.cancel_scope)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_stop, stop, nursery.cancel_scope)
+        await nursery.start(parts.host.run)
+        web = await open_http(parts, nursery)
+        say(announce(parts, web))
+        if parts.log is not None:
+            nursery.start_soon(tell_counters, parts, parts.log)
+        if until_eof:
+            nursery.start_soon(wait_eof, nursery.cancel_scope)
+
+
+async def wait_stop(stop: Stop, scope: trio.CancelScope) -> None:
+    """Cancel ``scope`` when a signal comes."""
+    await stop.wait()
+    scope.cancel()
 
 
 async def wait_eof(scope: trio.CancelScope) -> None:

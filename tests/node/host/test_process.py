@@ -49,3 +49,12 @@ async def test_two_processes_cannot_have_one_folder_and_ctrl_c_stops_a_node(city
     assert main(["--config", str(city.folder / "v0" / "node.toml")]) == 112
     assert "another process uses this folder" in capsys.readouterr().err
     assert city.stop(signal.SIGINT) == {"v0": 0}
+
+
+async def test_many_signals_at_once_are_one_orderly_stop(city):
+    city.start("v0")
+    first = city.running["v0"]
+    assert "listens on" in first.stderr.readline()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        first.send_signal(number)
+    assert city.stop() == {"v0": 0}
