@@ -11,12 +11,13 @@ from pathlib import Path
 from node.block import VALIDATORS_MAX
 from node.errors import InvalidParams
 from node.host.errors import SettingsError
+from node.host.files import FILE_BYTES_MAX, load_file
 from node.host.table import Table
 from node.params import Genesis, Params
 from node.types import KEY_BYTES, PublicKey
 
 FORMAT = "veche-genesis-1"
-GENESIS_BYTES_MAX = 1024 * 1024
+GENESIS_BYTES_MAX = FILE_BYTES_MAX
 RELAYS_MAX = 4_096
 _HEX = frozenset("0123456789abcdefABCDEF")
 _NAMES = ("format", "chain_id", "time_ns", "registrar", "validators", "relays", "params")
@@ -79,14 +80,7 @@ def save_genesis(genesis: Genesis, path: Path) -> None:
 
 def load_genesis(path: Path) -> Genesis:
     """As ``decode_genesis``; SettingsError too for a file that cannot be read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(GENESIS_BYTES_MAX + 1)
-    except OSError as error:
-        raise SettingsError(
-            "genesis", str(path), f"{error.strerror}: give the chain's genesis file"
-        ) from error
-    return decode_genesis(data)
+    return load_file(path, "genesis", "give the chain's genesis file", decode_genesis)
 
 
 def decode_key(field: str, value: object) -> PublicKey:

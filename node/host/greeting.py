@@ -78,13 +78,20 @@ async def fetch_genesis(
                 await say(stream, asker.hello)
                 await _converse(stream, asker)
     except trio.TooSlowError as error:
-        raise HandshakeFailed(f"{place}: no answer within {timeout_s} s") from error
+        raise HandshakeFailed(explain(f"{place}: no answer within {timeout_s} s")) from error
     except OSError as error:
         raise HandshakeFailed(f"{place}: {error.strerror or error}") from error
     except HandshakeFailed as error:
-        raise HandshakeFailed(f"{place}: {error.reason}") from error
+        raise HandshakeFailed(f"{place}: {explain(error.reason)}") from error
     assert asker.genesis is not None
     return asker.genesis
+
+
+def explain(reason: str) -> str:
+    """The same, and what to do about it if whoever answered may be no node at all."""
+    if any(word in reason for word in ("not veche", "hung up", "no answer", "too slow")):
+        return f"{reason}: give the port where a node listens for nodes, not for pages (http)"
+    return reason
 
 
 async def say(stream: trio.abc.Stream, data: bytes) -> None:

@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLimits:
-    """What strangers may take of a node. Raises SettingsError if one is not positive.
+    """What strangers may take of a node. Raises SettingsError if one is out of its range.
 
     Requests: ``rate_per_s`` and ``burst`` for each address, ``in_flight_max`` for all. A body
     must come within ``body_timeout_s``, an answer within ``answer_timeout_s``, and be taken by
@@ -95,6 +95,11 @@ class HttpLimits:
             ):
                 kind = "positive whole number" if is_whole else "positive number"
                 raise SettingsError(f"http_limits.{item.name}", value, f"give a {kind}")
+        if self.connections_per_address_max > self.connections_max:
+            raise SettingsError(
+                "http_limits.connections_per_address_max", self.connections_per_address_max,
+                f"give at most connections_max, which is {self.connections_max}",
+            )
         if self.batch_bytes_max > BATCH_BYTES_MAX:
             raise SettingsError(
                 "http_limits.batch_bytes_max", self.batch_bytes_max,

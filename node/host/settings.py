@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.host.errors import SettingsError
+from node.host.files import load_file
 from node.host.genesis import (
     decode_genesis,
     decode_key,
@@ -49,7 +50,6 @@ __all__ = [
 ]
 
 LOOPBACK = "127.0.0.1"
-SETTINGS_BYTES_MAX = 1024 * 1024
 CHECK_THREADS_MAX = 256
 CLOCK_SPEED_MAX = 10_000.0
 PEERS_MAX = 4_096
@@ -130,21 +130,17 @@ class Settings:
 
 
 def load_settings(path: Path) -> Settings:
-    """The settings in a TOML file. Raises SettingsError that names the field and the remedy."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(SETTINGS_BYTES_MAX + 1)
-    except OSError as error:
-        raise SettingsError(
-            "config", str(path), f"{error.strerror}: make one with: veche node init"
-        ) from error
-    if len(data) > SETTINGS_BYTES_MAX:
-        raise SettingsError("config", str(path), "this is too large for a node.toml")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise SettingsError("config", str(path), "give a text in UTF-8") from error
-    return decode_settings(text, path.absolute().parent)
+    """The settings in a TOML file. Raises SettingsError that names the file and the field."""
+    folder = path.absolute().parent
+
+    def decode(data: bytes) -> Settings:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise SettingsError("config", str(error), "give a text in UTF-8") from error
+        return decode_settings(text, folder)
+
+    return load_file(path, "config", "make one with: veche node init", decode)
 
 
 def decode_settings(text: str, folder: Path) -> Settings:

@@ -1,5 +1,6 @@
 """Reading tables of a file that a person wrote: types are checked, unknown names refused."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ class Table:
         self._values: dict[str, object] = value
         for name in value:
             if name not in names:
-                raise SettingsError(self.name(name), value[name], _suggest(name, names))
+                raise SettingsError(self.name(name), value[name], suggest(name, names))
 
     def name(self, field: str) -> str:
         """The field as an error names it."""
@@ -62,6 +63,7 @@ class Table:
         return value
 
 
-def _suggest(name: str, names: tuple[str, ...]) -> str:
+def suggest(name: str, names: Sequence[str]) -> str:
+    """What to write instead of a name that there is not."""
     close = get_close_matches(name, names, 1)
     return f"did you mean {close[0]!r}?" if close else f"the names are {', '.join(names)}"

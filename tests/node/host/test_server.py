@@ -141,7 +141,7 @@ async def test_one_address_has_few_connections(tmp_path):
 
 
 async def test_when_all_slots_are_taken_newcomers_wait_for_one(tmp_path):
-    how = {"connections_max": 2, "idle_timeout_s": SHORT_S}
+    how = {"connections_max": 2, "connections_per_address_max": 2, "idle_timeout_s": SHORT_S}
     async with open_server(tmp_path, **how) as (connect, stats):
         streams = [await connect() for _ in range(6)]
         await streams[-1].send_all(HEALTH)

@@ -111,6 +111,7 @@ def test_any_name_of_a_file_is_quoted(name):
     ("[http_limits]\nrate_per_s = nan", "http_limits.rate_per_s=nan: give a positive number"),
     ("[http_limits]\nburst = 1.5", "http_limits.burst=1.5: give a whole number"),
     ("[http_limits]\nburst = -1", "http_limits.burst=-1: give a positive whole number"),
+    ("[http_limits]\nconnections_max = 9", "connections_per_address_max=64: give at most"),
     ("[http_limits]\nconnections_max = 0", "http_limits.connections_max=0: give a positive"),
     ("[http_limits]\nbatch_bytes_max = 1_000_000_000", "at most 67108864"),
     ("x", "correct the TOML"),
@@ -135,7 +136,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
     with pytest.raises(SettingsError, match="UTF-8"):
         load_settings(path)
     path.write_bytes(b"#" * 2_000_000)
-    with pytest.raises(SettingsError, match="too large"):
+    with pytest.raises(SettingsError, match="it has more than"):
         load_settings(path)
 
 
