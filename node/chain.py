@@ -72,8 +72,8 @@ class Step(NamedTuple):
 class Chain:
     """The final chain as one node knows it; it only grows."""
 
-    __slots__ = ("_ready", "authorities", "chain_id", "genesis", "head", "output", "state",
-                 "trunk")
+    __slots__ = ("_ready", "authorities", "chain_id", "first", "genesis", "head", "output",
+                 "state", "trunk")
 
     def __init__(self, genesis: Genesis, trunk: Trunk | None = None) -> None:
         if trunk is None:
@@ -83,6 +83,7 @@ class Chain:
         self.trunk = trunk
         self.head: Header = trunk.headers[0]
         self.chain_id = self.head.chain_id
+        self.first = 1
         self.state: State = EMPTY_STATE
         self.authorities: Authorities = make_authorities(genesis)
         self.output: BlockOutput | None = None
@@ -90,16 +91,20 @@ class Chain:
 
     @classmethod
     def resume(
-        cls, genesis: Genesis, trunk: Trunk, state: State, authorities: Authorities
+        cls, genesis: Genesis, trunk: Trunk, state: State, authorities: Authorities,
+        first: int = 1,
     ) -> "Chain":
         """The chain up to the trunk's last block, with what follows from it: no replay.
 
-        ``output`` is None until the next block.
+        ``output`` is None until the next block. Blocks below ``first``, genesis apart, are not
+        there: whoever looks back must ask for it.
         """
         chain = cls(genesis, trunk)
         chain.head = trunk.headers[len(trunk.headers) - 1]
         assert chain.head.chain_id == chain.chain_id
         assert chain.head.state_root == state.root
+        assert 1 <= first <= chain.head.height + 1
+        chain.first = first
         chain.state = state
         chain.authorities = authorities
         return chain
@@ -126,7 +131,7 @@ class Chain:
     def copy(self) -> "Chain":
         """The same chain for another owner: what a restart reads back from its disk."""
         twin = Chain(self.genesis, self.trunk)
-        twin.head, twin.authorities = self.head, self.authorities
+        twin.head, twin.first, twin.authorities = self.head, self.first, self.authorities
         twin.state, twin.output = self.state, self.output
         return twin
 

@@ -184,7 +184,8 @@ class Node:
         header = block.header
         ahead = header.height - chain.head.height
         if ahead <= 0:
-            if header.digest != chain.get_digest(header.height):
+            is_here = header.height >= chain.first
+            if is_here and header.digest != chain.get_digest(header.height):
                 self._upon_other_block(block, effects)
             return
         if ahead > 1:
@@ -289,6 +290,8 @@ class Node:
     ) -> None:
         blocks: list[bytes] = []
         size = 0
+        if first < self.chain.first:
+            count = 0  # who asks turns to another for what is not here
         for height in range(first, min(first + count, self.chain.height + 1)):
             encoded = self.chain.get_encoded(height)
             size += len(encoded)

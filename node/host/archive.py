@@ -7,7 +7,7 @@ because SQLite has none for its pages.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from node.block import Block, Header, decode_block
@@ -69,19 +69,20 @@ class Archive:
     """Stored blocks up to ``durable``, read through a connection of its own.
 
     ``trunk`` begins with the first ``length`` blocks and grows; whoever makes blocks durable
-    calls ``upon_durable``.
+    calls ``upon_durable``. ``given`` are the blocks that no row holds: genesis, and that of the
+    checkpoint from which the store began.
     """
 
-    __slots__ = ("_bytes", "_connection", "_counted", "_encodings", "_genesis_block",
-                 "_headers", "_kept", "_params", "durable", "trunk")
+    __slots__ = ("_bytes", "_connection", "_counted", "_encodings", "_given", "_headers",
+                 "_kept", "_params", "durable", "trunk")
 
     def __init__(
-        self, connection: sqlite3.Connection, genesis_block: Block, params: Params,
+        self, connection: sqlite3.Connection, given: Sequence[Block], params: Params,
         length: int, durable: int,
     ) -> None:
         assert 1 <= length <= durable + 1
         self._connection = connection
-        self._genesis_block = genesis_block
+        self._given = {block.header.height: block for block in given}
         self._params = params
         self.durable = durable
         self._headers = Recent(length, self.read_header)
@@ -112,8 +113,9 @@ class Archive:
 
     def read_encoded(self, height: int) -> bytes:
         """The stored block; raises StoreDamaged if it is not the one that was stored."""
-        if height == 0:
-            return self._genesis_block.encoded
+        given = self._given.get(height)
+        if given is not None:
+            return given.encoded
         with guard(None):
             row = self._connection.execute(
                 "SELECT encoded, checksum FROM block WHERE height = ?", (height,)
@@ -127,8 +129,9 @@ class Archive:
 
     def read_block(self, height: int) -> Block:
         """As ``read_encoded``, decoded."""
-        if height == 0:
-            return self._genesis_block
+        given = self._given.get(height)
+        if given is not None:
+            return given
         try:
             block = decode_block(self.read_encoded(height), self._params)
         except InvalidMessage as error:

@@ -10,12 +10,13 @@ import click
 
 from node.errors import InvalidBlock, InvalidParams
 from node.host.clock import Clock
-from node.host.errors import HostError, KeyFileError, SettingsError
+from node.host.errors import CheckpointError, HostError, KeyFileError, SettingsError
 from node.host.genesis import decode_key
 from node.host.joining import find_genesis, join
 from node.host.keystore import create_key
+from node.host.making import make_checkpoint
+from node.host.outcome import build_join_json, describe_join
 from node.host.process import run_node
-from node.host.recount import Recount
 from node.host.settings import (
     PeerAddress,
     Settings,
@@ -26,6 +27,7 @@ from node.host.settings import (
     save_settings,
 )
 from node.host.store import Store
+from node.host.table import suggest
 from node.inputs import Role
 from node.params import Genesis, Params
 
@@ -35,6 +37,7 @@ INVARIANT_BROKEN = 110
 NOTHING_TO_JUDGE = 111
 CANNOT_GO_ON = 112
 ENGINE = "qbft"
+DIGITS_MAX = 19
 
 
 def main(words: Sequence[str]) -> int:
@@ -44,7 +47,7 @@ def main(words: Sequence[str]) -> int:
     except click.ClickException as error:
         click.echo(f"veche node: {' '.join(error.format_message().split())}", err=True)
         return BAD_CONFIGURATION
-    except (SettingsError, KeyFileError, InvalidParams) as error:
+    except (CheckpointError, SettingsError, KeyFileError, InvalidParams) as error:
         click.echo(f"veche node: {error}", err=True)
         return BAD_CONFIGURATION
     except (HostError, InvalidBlock) as error:
@@ -68,6 +71,10 @@ def main(words: Sequence[str]) -> int:
               help="With --join: the chain that it must be, 16 hex digits.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER",
               help="With --join: keep the chain here. Default: forget it.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), metavar="FILE",
+              help="With --join: begin at this checkpoint, not at genesis.")
+@click.option("--trust", metavar="HASH",
+              help="With --checkpoint: the hash that its block must have, 64 hex digits.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 @click.option("--quiet", is_flag=True, help="Say nothing but results.")
 @click.pass_context
@@ -75,9 +82,14 @@ def node(
     context: click.Context, config: Path | None, until_eof: bool,  # noqa: FBT001
     verify: bool, place: str | None,  # noqa: FBT001
     genesis: Path | None, chain_id: str | None, data: Path | None,
+    checkpoint: Path | None, trust: str | None,
     as_json: bool, quiet: bool,  # noqa: FBT001 - click passes flags by name
 ) -> int:
     """Run one node of a real network: a validator, relay or observer.
+
+    A citizen joins with --join: it syncs from genesis and executes every block, or begins at a
+    checkpoint, checks who sealed that, and executes what comes after; then it counts the
+    votes itself and says whether the published result agrees.
 
     Exit codes: 0 stopped by a signal, or all is well; 104 bad configuration; 110 what was
     published is not what was counted; 111 nothing is published yet; 112 the node cannot go on.
@@ -88,7 +100,14 @@ def node(
     if place is not None:
         if config is not None or verify:
             raise click.UsageError("--join goes with neither --config nor --verify")
-        return join_city(screen, place, genesis, chain_id, data)
+        if trust is not None and checkpoint is None:
+            raise click.UsageError("--trust goes with --checkpoint")
+        city = find_city(screen, place, genesis, chain_id)
+        return join_city(screen, place, city, data, checkpoint, trust)
+    for option, value in (("--genesis", genesis), ("--chain-id", chain_id), ("--data", data),
+                          ("--checkpoint", checkpoint), ("--trust", trust)):
+        if value is not None:
+            raise click.UsageError(f"{option} goes with --join")
     if config is None:
         raise click.UsageError("give --config FILE, --join HOST:PORT, or init")
     settings = load_settings(config)
@@ -123,65 +142,45 @@ def verify_store(screen: Screen, settings: Settings) -> int:
         verified = store.verify()
     finally:
         store.close()
+    begin = f"the checkpoint, block {verified.first - 1:,}" if verified.first > 1 else "genesis"
     screen.show(
         [f"height {verified.height:,}, {verified.transactions:,} transactions: replayed from "
-         f"genesis, all as it is stored", f"state root {verified.state_root.hex()}"],
+         f"{begin}, all as it is stored", f"state root {verified.state_root.hex()}"],
         {"height": verified.height, "transactions": verified.transactions,
-         "state_root": verified.state_root.hex(), "snapshot_height": verified.snapshot_height},
+         "state_root": verified.state_root.hex(), "snapshot_height": verified.snapshot_height,
+         "first": verified.first},
     )
     return PASSED
 
 
+def find_city(
+    screen: Screen, place: str, file: Path | None, chain_id: str | None
+) -> Genesis:
+    """The genesis, and a word about where it is from if nobody vouches for it."""
+    address = parse_address("--join", place)
+    genesis = find_genesis(address, file, chain_id)
+    if file is None and chain_id is None:
+        chain = genesis.compute_chain_id().hex()
+        screen.say(f"chain {chain}, as {address} tells it: compare it with one you trust")
+    return genesis
+
+
 def join_city(
-    screen: Screen, place: str, file: Path | None, chain_id: str | None, data: Path | None
+    screen: Screen, place: str, genesis: Genesis, data: Path | None, checkpoint: Path | None,
+    trust: str | None,
 ) -> int:
     """Sync, recount, and say whether what was published agrees."""
     address = parse_address("--join", place)
     if data is not None and data.exists() and not data.is_dir():
         raise SettingsError("--data", str(data), "give a folder, or the name of a new one")
-    genesis = find_genesis(address, file, chain_id)
+    if trust is not None:
+        decode_key("--trust", trust)
+    joined = join(address, genesis, data, screen.say, checkpoint, trust)
     chain = genesis.compute_chain_id().hex()
-    if file is None and chain_id is None:
-        screen.say(f"chain {chain}, as {address} tells it: compare it with one you trust")
-    recounts = join(address, genesis, data, screen.say)
-    lines = [line for item in recounts for line in describe(item)]
-    screen.show(
-        lines or ["no election in this chain"],
-        {"chain_id": chain, "votings": [build_json(item) for item in recounts]},
-    )
-    if any(item.differences for item in recounts):
+    screen.show(describe_join(joined), {"chain_id": chain, **build_join_json(joined)})
+    if any(item.differences for item in joined.recounts):
         return INVARIANT_BROKEN
-    return PASSED if any(item.agrees for item in recounts) else NOTHING_TO_JUDGE
-
-
-def describe(item: Recount) -> list[str]:
-    """What a citizen reads about one voting."""
-    count = item.count
-    superseded = sum(ballot.is_superseded for ballot in count.ballots.values())
-    head = f"voting {count.voting}: {len(count.ballots):,} ballots, {superseded:,} superseded"
-    if not item.tallies:
-        lines = [f"{head}; sealed, for the key is not restored"]
-    else:
-        sums = [sum(column) for column in zip(*item.tallies, strict=True)]
-        choices = ", ".join(f"{n}: {votes:,}" for n, votes in enumerate(sums[1:], 1))
-        lines = [f"{head}, {sums[0]:,} spoiled", f"  counted here, by choice: {choices}"]
-    if item.differences:
-        lines.append("  the published result does NOT agree:")
-        lines += [f"    {difference}" for difference in item.differences]
-    elif item.published is None:
-        lines.append("  no result is published yet")
-    else:
-        lines.append("  the published result agrees, in every district")
-    return lines
-
-
-def build_json(item: Recount) -> dict[str, object]:
-    """The same for a program."""
-    return {
-        "voting": item.count.voting, "stored": len(item.count.ballots),
-        "tallies": item.tallies, "is_published": item.published is not None,
-        "agrees": item.agrees, "differences": item.differences,
-    }
+    return PASSED if any(item.agrees for item in joined.recounts) else NOTHING_TO_JUDGE
 
 
 @node.command(epilog="Example: veche node init relay-1 --role relay --genesis genesis.json")
@@ -238,7 +237,7 @@ def parse_peer(text: str) -> PeerAddress:
               help="A relay's public key. Repeatable.")
 @click.option("--registrar", required=True, metavar="KEY",
               help="The public key of the office that runs elections and fairs.")
-@click.option("--time-ns", type=int, metavar="N",
+@click.option("--time-ns", type=click.IntRange(0, 2**63 - 1), metavar="N",
               help="The time of block 0, ns since 1970. Default: now.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=NUMBER",
               help="A rule of the chain: block_interval_ns=1000000000. Repeatable.")
@@ -263,11 +262,49 @@ def found(
 
 def parse_changes(texts: Sequence[str]) -> dict[str, int]:
     """``name=number`` each; raises SettingsError for a rule that there is not."""
-    names = {field.name for field in fields(Params)} - {"engine"}
+    names = [field.name for field in fields(Params) if field.name != "engine"]
     changes = {}
     for text in texts:
-        name, _, number = text.partition("=")
-        if name not in names or not number.isdigit():
-            raise SettingsError("--set", text, f"write name=number; names: {sorted(names)}")
+        name, sign, number = text.partition("=")
+        if not sign:
+            raise SettingsError("--set", text, "write name=number")
+        if name not in names:
+            raise SettingsError("--set", text, suggest(name, names))
+        if not (number.isascii() and number.isdigit() and len(number) <= DIGITS_MAX):
+            raise SettingsError(f"--set {name}", number, "give a positive whole number")
         changes[name] = int(number)
     return changes
+
+
+@node.command(epilog="Example: veche node checkpoint --config node.toml --out city.checkpoint")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="The settings of the node whose chain it is; the node may be running.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Or its data alone, with --genesis.")
+@click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE",
+              help="With --data: the chain's genesis file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The new file.")
+@click.option("--height", type=click.IntRange(1), metavar="N",
+              help="The block at which it is made. Default: the last one.")
+def checkpoint(
+    config: Path | None, data: Path | None, genesis: Path | None, out: Path,
+    height: int | None,
+) -> int:
+    """Make a checkpoint: a file from which others join without the blocks before it.
+
+    It has the headers from genesis on, the seals that lead to its block, and the whole state
+    after that. Publish the hash of its block where people trust you.
+    """
+    if config is not None and data is None and genesis is None:
+        settings = load_settings(config)
+        folder, file = settings.data, settings.genesis
+    elif config is None and data is not None and genesis is not None:
+        folder, file = data, genesis
+    else:
+        raise click.UsageError("give --config FILE, or --data FOLDER and --genesis FILE")
+    chain, size_bytes = make_checkpoint(folder, load_genesis(file), out, height)
+    click.echo(f"{out}: {size_bytes:,} bytes; block {chain.height:,} of chain "
+               f"{chain.chain_id.hex()}, hash")
+    click.echo(chain.head.digest.hex())
+    return PASSED

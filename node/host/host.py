@@ -29,6 +29,7 @@ from node.effects import (
     Spread,
     Worked,
 )
+from node.errors import InvalidMessage
 from node.events import BlockFinal, ConflictSeen, Event, InputRefused
 from node.host.clients import Clients
 from node.host.clock import Clock, Timers
@@ -50,6 +51,7 @@ from node.inputs import (
 from node.node import Node
 from node.params import Genesis
 from node.types import Now, PeerHandle, PublicKey
+from node.wire import Status, decode_frame
 from node.work import WorkKind
 
 BATCH_MAX = 64
@@ -121,7 +123,8 @@ class Host:
     ``threads`` check signatures and write to the disk; with 0 all is done in the caller's own.
     ``watch`` is told every event, with the time; ``count_links`` gives the wire's own counters,
     which stand among ``counters`` under "links". ``has_fault`` says what is broken beyond
-    repair, None while nothing is known to be.
+    repair, None while nothing is known to be; ``heard`` is how far the peer is that said so
+    last.
     """
 
     def __init__(
@@ -142,7 +145,7 @@ class Host:
         self._heights: list[trio.MemorySendChannel[int]] = []
         self._send, self._receive = trio.open_memory_channel[Happening | None](EVENTS_MAX)
         self._is_woken = False
-        self._has_heard = False
+        self.heard: Status | None = None
         self._linked = trio.Event()
         self._synced = trio.Event()
         self._validators: tuple[PublicKey, ...] = ()
@@ -203,6 +206,12 @@ class Host:
     def peers(self) -> list[tuple[PublicKey, Role]]:
         """Who is linked."""
         return list(self._peers.values())
+
+    def list_rejected(self) -> list[str]:
+        """Why peers were sent away for what they sent, each reason once."""
+        mark = "reject: "
+        return [reason.removeprefix(mark) for reason in self._refusals
+                if reason.startswith(mark)]
 
     def counters(self) -> Mapping[str, float]:
         """Counts since the start, and levels at this moment, by dotted name."""
@@ -301,10 +310,18 @@ class Host:
     def _handle(self, happened: Input) -> None:
         self._inputs += 1
         if type(happened) is Received and happened.frame[1:2] == _STATUS:
-            self._has_heard = True
+            self._hear(happened.frame)
         self._outbox.put(self._node.handle(self._clock.read(), happened))
-        if self._has_heard and not self._node.sync.is_running:
+        if self.heard is not None and not self._node.sync.is_running:
             self._synced.set()
+
+    def _hear(self, frame: bytes) -> None:
+        try:
+            message = decode_frame(frame, self.genesis.params, self._work)
+        except InvalidMessage:
+            return  # the node says what that costs
+        if isinstance(message, Status):
+            self.heard = message
 
     # What the node wants done.
 

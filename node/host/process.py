@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
+from node.chain import Chain
 from node.crypto import Identity
 from node.host.clock import Clock
 from node.host.errors import HostError, SettingsError, StoreError
@@ -23,6 +24,7 @@ from node.host.index import Index
 from node.host.keystore import load_key
 from node.host.links import Links, Target
 from node.host.meter import Meter
+from node.host.origin import Origin
 from node.host.settings import Address, Settings, load_genesis
 from node.host.signals import Stop, catch_signals
 from node.host.store import Store
@@ -55,9 +57,12 @@ class Parts:
 
 @contextmanager
 def open_parts(
-    settings: Settings, genesis: Genesis, identity: Identity, targets: Sequence[Target]
+    settings: Settings, genesis: Genesis, identity: Identity, targets: Sequence[Target],
+    origin: Origin | None = None,
 ) -> Iterator[Parts]:
     """Lock and read the disk, make links and host; the disk is let go of at the end.
+
+    ``origin`` is where a new store begins whose checkpoint is in its folder.
 
     Blocks while the store reads what it holds. Raises SettingsError or StoreError; what is
     raised within by a node that runs comes out as the one HostError that it is about.
@@ -66,8 +71,10 @@ def open_parts(
         log = None
         if settings.events is not None:
             log = stack.enter_context(EventLog(settings.events))
-        store = Store.open(settings.data, genesis)
+        store = Store.open(settings.data, genesis, origin=origin)
         stack.callback(store.close)
+        loaded = store.load()
+        verify_whole(settings, loaded.chain)
         links = Links(
             identity=identity, role=settings.role, genesis=genesis,
             genesis_file=encode_genesis(genesis), limits=settings.limits,
@@ -76,7 +83,7 @@ def open_parts(
         clock = Clock(settings.clock_speed, settings.clock_origin_ns)
         host = Host(
             genesis=genesis, identity=identity, role=settings.role, wire=links, storage=store,
-            loaded=store.load(), clock=clock, threads=settings.check_threads,
+            loaded=loaded, clock=clock, threads=settings.check_threads,
             watch=None if log is None else log.tell, count_links=links.stats.flatten,
         )
         index = None
@@ -109,6 +116,17 @@ def single_out() -> Iterator[None]:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
+
+
+def verify_whole(settings: Settings, chain: Chain) -> None:
+    """Raises SettingsError for a node that others ask for blocks which it never had."""
+    if chain.first == 1 or (settings.role is Role.OBSERVER and settings.http is None):
+        return
+    raise SettingsError(
+        "data", str(settings.data),
+        f"it begins at a checkpoint, block {chain.first - 1}: only an observer without http "
+        "can go on from there",
+    )
 
 
 def verify_role(role: Role, identity: Identity, genesis: Genesis) -> None:

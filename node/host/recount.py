@@ -4,126 +4,24 @@ The chain is executed anew from genesis, which tells what transactions took effe
 follows is counted here, with none of the election's own records: whose ballot was last, which
 box opens to what, how much that makes. The secret is put together from the holders' shares and
 believed only if it belongs to the voting's public key. Last, the sums are held against what was
-published.
+published. From a checkpoint it begins with the election's records at that block
+(``node.host.census``).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass
 
 from node.block import decode_block
 from node.bundle import decode_bundle
 from node.chain import Chain
-from node.crypto import derive_box_public, open_box
+from node.host.census import read_counts
+from node.host.checkpoint import Checkpoint
+from node.host.count import PLAIN_BYTES, SPOILT, Ballot, Count
 from node.receipt import OK
 from node.services import election
-from node.services.shares import combine_shares
 from node.transaction import Transaction
-from node.types import KEY_BYTES, PublicKey
+from node.types import KEY_BYTES
 from node.work import Work
-
-PLAIN_BYTES = 16
-SPOILT = 0
-
-
-@dataclass(slots=True)
-class Ballot:
-    """A sealed ballot and its place in the chain's order.
-
-    ``choice`` is None until the box has been opened, 0 for spoiled.
-    """
-
-    place: int
-    time_ns: int
-    district: int
-    box_public: bytes
-    nonce: bytes
-    box: bytes
-    choice: int | None = None
-    is_superseded: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Count:
-    """What one voting's transactions say. ``ballots`` stand in the order of the chain."""
-
-    voting: int
-    districts: int
-    choices: int
-    open_ns: int
-    deadline_ns: int
-    threshold: int
-    box_public: bytes
-    secret: bytes = b""
-    shares: dict[int, bytes] = field(default_factory=dict)
-    ballots: dict[PublicKey, Ballot] = field(default_factory=dict)
-    commitments: dict[PublicKey, set[bytes]] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
-
-    def add_ballot(self, key: PublicKey, ballot: Ballot) -> None:
-        """A ballot of the chain: in its time, and the only one of its key, or a finding."""
-        if key in self.ballots:
-            self.findings.append(f"key {key.hex()[:12]} has two ballots")
-        if not self.open_ns <= ballot.time_ns <= self.deadline_ns:
-            self.findings.append(f"ballot of {key.hex()[:12]} outside of the voting's hours")
-        self.ballots[key] = ballot
-
-    def add_share(self, index: int, share: bytes) -> None:
-        """A holder's share; the secret is known once enough of them are true."""
-        self.shares[index] = share
-        if self.secret:
-            return
-        for subset in combinations(self.shares.items(), self.threshold):
-            secret = combine_shares(dict(subset))
-            if derive_box_public(secret) == self.box_public:
-                self.secret = secret
-                return
-
-    def resolve(self, group_secret: bytes, keys: list[PublicKey]) -> None:
-        """Of one voter's ballots only the last stands, if the group is proven and whole."""
-        cast: dict[PublicKey, Ballot] = {}
-        for key in keys:
-            ballot = self.ballots.get(key)
-            if ballot is not None and ballot.choice is not None:
-                return  # nobody may choose among a voter's ballots once one is open
-            if ballot is not None and ballot.is_superseded:
-                continue
-            commitment = election.compute_commitment(group_secret, key)
-            if commitment not in self.commitments.get(key, ()):
-                return
-            if ballot is not None:
-                cast[key] = ballot
-        for ballot in sorted(cast.values(), key=lambda ballot: ballot.place)[:-1]:
-            ballot.is_superseded = True
-
-    def check_claim(self, key: PublicKey, claim: bytes) -> None:
-        """The office says what a ballot holds: it counts as open only if that is true."""
-        ballot = self.ballots.get(key)
-        if ballot is None or ballot.is_superseded or ballot.choice is not None:
-            return
-        plain = self.open(ballot)
-        if claim != (plain if ballot.choice else bytes(PLAIN_BYTES)):
-            ballot.choice = None
-
-    def open(self, ballot: Ballot) -> bytes | None:
-        """What the box holds; the ballot's choice is settled by it."""
-        plain = open_box(ballot.box, ballot.nonce, ballot.box_public, self.secret)
-        ballot.choice = SPOILT
-        if plain is not None and len(plain) == PLAIN_BYTES and not any(plain[2:]):
-            choice = int.from_bytes(plain[:2], "big")
-            ballot.choice = choice if choice <= self.choices else SPOILT
-        return plain
-
-    def sum_up(self) -> tuple[tuple[int, ...], ...]:
-        """``[district - 1][choice]`` of all ballots that stand, opened here if need be."""
-        tallies = [[0] * (self.choices + 1) for _ in range(self.districts)]
-        for ballot in self.ballots.values():
-            if not ballot.is_superseded:
-                if ballot.choice is None:
-                    self.open(ballot)
-                assert ballot.choice is not None
-                tallies[ballot.district - 1][ballot.choice] += 1
-        return tuple(map(tuple, tallies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +40,20 @@ class Recount:
 
 
 def recount(
-    chain: Chain, work: Work | None = None, on_block: Callable[[int], None] | None = None
+    chain: Chain, work: Work | None = None, on_block: Callable[[int], None] | None = None,
+    base: Checkpoint | None = None,
 ) -> list[Recount]:
     """Count every voting in ``chain``, in the order of their numbers.
 
     ``work`` may know signatures that were checked when the blocks came. ``on_block`` hears each
-    height. Raises InvalidBlock if the chain itself does not hold.
+    height. ``base`` is where to begin, if not at genesis. Raises InvalidBlock if the chain
+    itself does not hold.
     """
     counts: dict[int, Count] = {}
     replayed = Chain(chain.genesis)
+    if base is not None:
+        replayed, counts = base.begin(chain.genesis), read_counts(base.state)
+    assert chain.first <= replayed.height + 1, "all blocks from there on are here"
     for time_ns, transaction in replay(chain, replayed, work or Work(), on_block):
         read_transaction(counts, transaction, time_ns)
     assert replayed.head.digest == chain.head.digest
@@ -165,7 +68,7 @@ def replay(
 ) -> Iterator[tuple[int, Transaction]]:
     """The transactions that took effect, in order, each with the time of its block."""
     params = chain.genesis.params
-    for height in range(1, chain.height + 1):
+    for height in range(replayed.height + 1, chain.height + 1):
         encoded = chain.get_encoded(height)
         block = decode_block(encoded, params)
         step = replayed.plan_step(encoded, block, work)
@@ -198,9 +101,8 @@ def read_transaction(counts: dict[int, Count], transaction: Transaction, time_ns
             int(voting), int(district), bytes(box_public), bytes(nonce), bytes(box),
         ]:
             count = counts[voting]
-            count.add_ballot(transaction.sender, Ballot(
-                len(count.ballots), time_ns, district, box_public, nonce, box
-            ))
+            ballot = Ballot(len(count.ballots), district, box_public, nonce, box)
+            count.add_ballot(transaction.sender, ballot, time_ns)
         case election.PUBLISH_SHARE, [int(voting), int(index), bytes(share)]:
             counts[voting].add_share(index, share)
         case election.RESOLVE_REVOTES, [int(voting), list(groups)]:

@@ -8,11 +8,12 @@ what does not add up is refused. After a failed write nothing is written any mor
 system still holds in memory after a failed sync is not known.
 
     head    commits, height, digest, checksums of slots    checked at the start
-    slot    lock, sequence, the snapshot's mark            checked against the head
+    slot    lock, sequence, the snapshot's mark, origin    checked against the head
     block   by height, each with its checksum              the last ones replayed at the start
     bucket  the state's snapshot                           checked against a header's root
 
-An older block is checked when it is read, and all of them by ``verify``.
+An older block is checked when it is read, and all of them by ``verify``. A store that began at
+a checkpoint has that file beside it, and its origin says so.
 """
 
 import sqlite3
@@ -28,7 +29,14 @@ from node.host import snapshots
 from node.host.archive import Archive, compute_block_checksum
 from node.host.disk import connect, guard, sync_folder
 from node.host.errors import StoreDamaged, StoreError
-from node.host.head import Head, compute_slot_checksum, decode_head
+from node.host.head import (
+    SCHEMA_VERSION,
+    Head,
+    compute_slot_checksum,
+    read_head,
+    read_slots,
+)
+from node.host.origin import ORIGIN, Origin, decode_origin
 from node.host.replay import Checked, begin_chain, replay, resume_chain
 from node.host.snapshots import SnapshotWriter
 from node.host.witness import REMEDY, Witness
@@ -43,7 +51,6 @@ WITNESS: Final = "witness"
 BLOCK: Final = "block"
 LOCK: Final = "lock"
 SNAPSHOT: Final = "snapshot"
-SCHEMA_VERSION: Final = 1
 SNAPSHOT_EVERY_BLOCKS: Final = 100
 SNAPSHOT_EVERY_BYTES: Final = 64 * 1024 * 1024
 """Some 200,000 ballots, which a start replays in 5 s. At an eighth of that, writing the changed
@@ -70,12 +77,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a replay from genesis found to be true of the store."""
+    """What a replay found to be true of the store, whose first block is at ``first``."""
 
     height: int
     transactions: int
     state_root: Digest
     snapshot_height: int
+    first: int
 
 
 class Store:
@@ -85,7 +93,8 @@ class Store:
                  "_snapshots", "_thresholds", "_witness", "folder")
 
     def __init__(
-        self, folder: Path, genesis: Genesis, witness: Witness, thresholds: tuple[int, int]
+        self, folder: Path, genesis: Genesis, witness: Witness, thresholds: tuple[int, int],
+        origin: Origin | None,
     ) -> None:
         self.folder = folder
         self._genesis = genesis
@@ -102,8 +111,8 @@ class Store:
         try:
             with guard(folder):
                 if is_new and not _has_tables(self._connection):
-                    self._create()
-                self._head = self._read_head()
+                    self._create(origin)
+                self._head = read_head(self._connection, folder, genesis.compute_chain_id())
                 self._compare_with_witness()
             self._reader = connect(path, is_reader=True)
         except BaseException:
@@ -115,8 +124,12 @@ class Store:
         folder: Path, genesis: Genesis, *,
         snapshot_every_blocks: int = SNAPSHOT_EVERY_BLOCKS,
         snapshot_every_bytes: int = SNAPSHOT_EVERY_BYTES,
+        origin: Origin | None = None,
     ) -> "Store":
         """Lock the folder and make or recover what is in it; ``load`` or ``verify`` come next.
+
+        ``origin`` is where a new store begins whose checkpoint is already in the folder; for
+        one that is there it says nothing.
 
         Raises StoreBusy if another process has it, StoreDamaged, DiskFull, or StoreError for
         another chain's folder.
@@ -126,7 +139,7 @@ class Store:
             witness = Witness(folder / WITNESS, genesis.compute_chain_id())
         try:
             thresholds = (snapshot_every_blocks, snapshot_every_bytes)
-            return Store(folder, genesis, witness, thresholds)
+            return Store(folder, genesis, witness, thresholds, origin)
         except BaseException:
             witness.close()
             raise
@@ -150,9 +163,12 @@ class Store:
         """
         assert self._archive is None, "a store gives one chain"
         with guard(self.folder):
-            slots = self._read_slots()
-            archive, chain = self._start_chain(slots.pop(SNAPSHOT, None))
-            writer = SnapshotWriter(*self._thresholds, chain.height, chain.state)
+            slots = read_slots(self._connection, self._head)
+            mark = slots.pop(SNAPSHOT, None)
+            archive, chain = self._start_chain(slots.pop(ORIGIN, None), mark)
+            # of a checkpoint's state no bucket is in the database yet
+            height, state = (0, EMPTY_STATE) if mark is None else (chain.height, chain.state)
+            writer = SnapshotWriter(*self._thresholds, height, state)
             for size_bytes in replay(archive, chain, self._head, Checked()):
                 writer.count(1, size_bytes)
         self._archive, self._snapshots = archive, writer
@@ -186,7 +202,7 @@ class Store:
     def verify(
         self, work: Work | None = None, on_block: Callable[[int], None] | None = None
     ) -> Verified:
-        """Replay from genesis with every check, and compare with all that is stored.
+        """Replay from genesis, or the checkpoint, and compare with all that is stored.
 
         ``on_block`` hears each height. Raises StoreDamaged with the first thing that is wrong.
         """
@@ -194,8 +210,9 @@ class Store:
             for (line,) in self._reader.execute("PRAGMA integrity_check"):
                 if line != b"ok":
                     raise StoreDamaged(f"SQLite's check: {line!r}", REMEDY)
-            _, resumed = self._start_chain(self._read_slots().get(SNAPSHOT))
-            archive, chain = begin_chain(self._reader, self._genesis, self._head)
+            slots = read_slots(self._connection, self._head)
+            _, resumed = self._start_chain(slots.get(ORIGIN), slots.get(SNAPSHOT))
+            archive, chain = self._start_chain(slots.get(ORIGIN), None)
             transactions = 0
             for _ in replay(archive, chain, self._head, work or Work()):
                 assert chain.output is not None
@@ -205,7 +222,9 @@ class Store:
                     raise StoreDamaged(f"snapshot {chain.height}: other authorities", REMEDY)
                 if on_block is not None:
                     on_block(chain.height)
-        return Verified(chain.height, transactions, chain.state.root, resumed.height)
+        return Verified(
+            chain.height, transactions, chain.state.root, resumed.height, chain.first
+        )
 
     def close(self) -> None:
         """Lets others open the folder. What was acknowledged is there, closed or not.
@@ -217,7 +236,7 @@ class Store:
                 connection.close()
         self._witness.close()
 
-    def _create(self) -> None:
+    def _create(self, origin: Origin | None) -> None:
         # Nothing is acknowledged before the witness has its first number, so a folder in which
         # this was interrupted is a new one.
         first = make_genesis_block(self._genesis, EMPTY_STATE.root).header
@@ -225,21 +244,13 @@ class Store:
         self._connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
             self._connection.execute(statement)
+        if origin is not None:
+            record = origin.encode()
+            self._connection.execute("INSERT INTO slot VALUES (?, ?)", (ORIGIN, record))
+            checksums = {ORIGIN: compute_slot_checksum(ORIGIN, record)}
+            head = Head(first.chain_id, 0, origin.height, origin.digest, checksums)
         self._connection.execute("INSERT INTO head VALUES (1, ?)", (head.encode(),))
         self._connection.execute("COMMIT")
-
-    def _read_head(self) -> Head:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise StoreDamaged(f"schema {version!r}, not {SCHEMA_VERSION}", REMEDY)
-        head = decode_head(self._connection.execute("SELECT record FROM head").fetchall())
-        chain_id = self._genesis.compute_chain_id()
-        if head.chain_id != chain_id:
-            raise StoreError(
-                f"{self.folder}: holds chain {head.chain_id.hex()}, not {chain_id.hex()}",
-                "give the folder or the genesis file that belongs to this node",
-            )
-        return head
 
     def _compare_with_witness(self) -> None:
         acknowledged, found = self._witness.commits, self._head.commits
@@ -256,23 +267,15 @@ class Store:
                 "acknowledged", REMEDY,
             )
 
-    def _read_slots(self) -> dict[str, bytes]:
-        slots = {}
-        for name, checksum in self._head.checksums.items():
-            row = self._connection.execute(
-                "SELECT data FROM slot WHERE name = ?", (name,)
-            ).fetchone()
-            match row:
-                case (bytes(data),) if compute_slot_checksum(name, data) == checksum:
-                    slots[name] = data
-                case _:
-                    raise StoreDamaged(f"slot {name!r} is not what was written", REMEDY)
-        return slots
-
-    def _start_chain(self, mark: bytes | None) -> tuple[Archive, Chain]:
-        if mark is None:
-            return begin_chain(self._reader, self._genesis, self._head)
-        return resume_chain(self._reader, self._genesis, self._head, mark)
+    def _start_chain(
+        self, record: bytes | None, mark: bytes | None
+    ) -> tuple[Archive, Chain]:
+        origin = None if record is None else decode_origin(record)
+        if mark is not None:
+            first = 1 if origin is None else origin.height + 1
+            return resume_chain(self._reader, self._genesis, self._head, mark, first)
+        base = None if origin is None else origin.read(self.folder, self._genesis)
+        return begin_chain(self._reader, self._genesis, self._head, base)
 
     def _commit(self, entries: Sequence[tuple[str, bytes]], chain: Chain) -> Head:
         connection = self._connection
@@ -291,7 +294,7 @@ class Store:
         slots: dict[str, bytes] = {}
         blocks: list[bytes] = []
         for name, data in entries:
-            assert name != SNAPSHOT, "the store's own slot"
+            assert name not in (SNAPSHOT, ORIGIN), "the store's own slots"
             if name == BLOCK:
                 blocks.append(data)
             else:

@@ -2,8 +2,10 @@ import stat
 
 import pytest
 
-from node.host.command import describe, main
-from node.host.recount import Count, Recount
+from node.host.command import main
+from node.host.count import Count
+from node.host.outcome import describe
+from node.host.recount import Recount
 from node.host.settings import load_genesis, load_settings
 from node.inputs import Role
 from tests.node.samples import KEYS, make_identity
@@ -66,6 +68,20 @@ def test_a_genesis_is_founded_once_and_its_rules_can_be_set(capsys, tmp_path):
     (["init", "x", "--role", "relay", "--genesis", "absent.json"], "absent.json"),
     (["found", "x", "--validator", "12", "--registrar", HEX[0]], "12"),
     (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set", "speed=1"], "speed"),
+    (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set",
+      "block_interval=1"], "did you mean 'block_interval_ns'?"),
+    (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set",
+      "block_interval_ns=-1"], "block_interval_ns='-1': give a positive whole number"),
+    (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set",
+      "block_interval_ns=²"], "give a positive whole number"),
+    (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set", "epoch_blocks"],
+     "write name=number"),
+    (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--time-ns", "-1"],
+     "--time-ns"),
+    (["--join", "a:1", "--trust", "0" * 64], "--trust goes with --checkpoint"),
+    (["--config", "a", "--checkpoint", "c"], "--checkpoint goes with --join"),
+    (["checkpoint", "--out", "c"], "give --config FILE, or --data"),
+    (["checkpoint", "--out", "c", "--config", "absent.toml"], "absent.toml"),
     (["found", "x", "--validator", HEX[0], "--validator", HEX[0], "--registrar", HEX[0]],
      "distinct"),
     (["found", "x", "--validator", HEX[0], "--registrar", HEX[0], "--set",
@@ -78,6 +94,24 @@ def test_a_mistake_is_one_line_that_names_it(capsys, tmp_path, monkeypatch, word
     assert len(errors.splitlines()) == 1
     assert said in errors
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("node.toml", "role = ", "config="),
+    ("node.toml", "role = 'king'\n", "role='king'"),
+    ("genesis.json", "{", "genesis="),
+    ("genesis.json", '{"time_ns": 1}', "genesis.format=None"),
+])
+def test_a_mistake_in_a_file_names_the_file(capsys, tmp_path, name, content, said):
+    found(capsys, tmp_path / "genesis.json")
+    run(capsys, "init", tmp_path / "a", "--role", "observer",
+        "--genesis", tmp_path / "genesis.json")
+    file = tmp_path / "a" / name
+    file.write_text(content)
+    code, out, errors = run(capsys, "--config", tmp_path / "a" / "node.toml")
+    assert (code, out) == (104, "")
+    assert errors.startswith(f"veche node: {file}: {said}")
+    assert len(errors.splitlines()) == 1
 
 
 def test_a_relay_that_the_chain_does_not_know_is_refused(capsys, tmp_path):

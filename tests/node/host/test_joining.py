@@ -1,17 +1,19 @@
+import functools
+
 import pytest
 import trio
 
-from node.block import decode_block
-from node.host.command import describe, main
+from node.host.command import main
 from node.host.errors import HandshakeFailed, SettingsError
 from node.host.genesis import save_genesis
+from node.host.greeting import fetch_genesis
 from node.host.joining import find_genesis, join
+from node.host.outcome import describe
 from node.host.process import open_parts
 from node.host.settings import Address, Settings
 from node.host.store import Store
 from node.inputs import Role
-from node.work import Work
-from tests.node.host.elections import make_election_chain
+from tests.node.host.elections import make_election_chain, store_chain
 from tests.node.samples import make_identity
 
 
@@ -24,14 +26,7 @@ def chain():
 def settings(chain, tmp_path):
     """Of an observer whose folder holds the chain."""
     folder = tmp_path / "served"
-    store = Store.open(folder, chain.genesis)
-    stored = store.load().chain
-    for height in range(1, chain.height + 1):
-        encoded = chain.get_encoded(height)
-        block = decode_block(encoded, chain.genesis.params)
-        stored.take(stored.plan_step(encoded, block, Work()))
-        store.write([("block", encoded)], stored)
-    store.close()
+    store_chain(chain, folder)
     return Settings(
         role=Role.OBSERVER, genesis=folder, key=folder, data=folder,
         listen=Address("127.0.0.1", 0),
@@ -57,7 +52,9 @@ async def test_a_citizen_joins_recounts_and_finds_that_the_result_agrees(chain, 
         genesis = find_genesis(place, None, chain.chain_id.hex())
         return join(place, genesis, None, said.append)
 
-    (recounted,) = await serve(settings, chain.genesis, task)
+    joined = await serve(settings, chain.genesis, task)
+    assert (joined.height, joined.base) == (chain.height, None)
+    (recounted,) = joined.recounts
     assert recounted.agrees
     assert any(f"height {chain.height:,}" in line for line in said)
     lines = describe(recounted)
@@ -96,6 +93,20 @@ async def test_whoever_asks_a_node_of_another_chain_is_told_so(chain, settings):
             find_genesis(place, None, "abc")
 
     await serve(settings, chain.genesis, task)
+
+
+async def test_whoever_asks_an_http_port_is_told_which_port_to_give():
+    async def answer(stream):
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        (listener, *_) = await nursery.start(
+            functools.partial(trio.serve_tcp, host="127.0.0.1"), answer, 0
+        )
+        _, port, *_ = listener.socket.getsockname()
+        with pytest.raises(HandshakeFailed, match=r"not veche: give the port.*\(http\)"):
+            await fetch_genesis("127.0.0.1", port)
+        nursery.cancel_scope.cancel()
 
 
 def test_where_nobody_answers_the_reason_is_said():

@@ -1,0 +1,94 @@
+"""What a citizen who has joined is told: what was checked, what was counted, what agrees."""
+
+from textwrap import wrap
+
+from node.host.checkpoint import Checkpoint
+from node.host.joining import Joined
+from node.host.recount import Recount
+
+WIDTH = 80
+
+
+def describe_join(joined: Joined) -> list[str]:
+    """All that a citizen reads at the end."""
+    base = joined.base
+    first = 1 if base is None else base.height + 1
+    lines = [] if base is None else _describe_base(base)
+    if joined.height >= first:
+        lines.append(f"blocks {first:,} to {joined.height:,}: executed here, all valid")
+    else:
+        lines.append("no block was executed here")
+    for item in joined.recounts:
+        lines += describe(item, first)
+    return lines if joined.recounts else [*lines, "no election in this chain"]
+
+
+def _describe_base(base: Checkpoint) -> list[str]:
+    validators = len(base.block.header.validators)
+    return [
+        f"began at block {base.height:,}, from a checkpoint; its hash is",
+        f"  {base.block_digest.hex()}",
+        "  compare it with one that you trust, or give that as --trust",
+        *fold(
+            f"checked: {base.headers:,} headers from genesis on, {base.seals:,} seals, among "
+            f"them {len(base.block.seals)} of the block's {validators} validators; that the "
+            "state is the one that these sealed"
+        ),
+        *fold(
+            f"not checked: what blocks 1 to {base.height:,} did, for they are not here; that "
+            "state is as right as those who sealed it are honest"
+        ),
+    ]
+
+
+def fold(text: str) -> list[str]:
+    """A line of a block of text, on as many as it takes."""
+    return wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def describe(item: Recount, first: int = 1) -> list[str]:
+    """What a citizen reads about one voting, whose count began at block ``first``."""
+    count = item.count
+    superseded = sum(ballot.is_superseded for ballot in count.ballots.values())
+    head = f"voting {count.voting}: {len(count.ballots):,} ballots, {superseded:,} superseded"
+    if not item.tallies:
+        lines = [f"{head}; sealed, for the key is not restored"]
+    else:
+        sums = [sum(column) for column in zip(*item.tallies, strict=True)]
+        choices = ", ".join(f"{n}: {votes:,}" for n, votes in enumerate(sums[1:], 1))
+        lines = [f"{head}, {sums[0]:,} spoiled", *fold(f"counted here, by choice: {choices}")]
+    if count.taken:
+        lines += fold(
+            f"of the ballots {count.taken:,} were settled before block {first:,}: what they "
+            "hold is taken from the checkpoint's state; not one of these was opened here"
+        )
+    if item.differences:
+        lines.append("  the published result does NOT agree:")
+        lines += [f"    {line}" for text in item.differences for line in wrap(text, WIDTH - 4)]
+    elif item.published is None:
+        lines.append("  no result is published yet")
+    else:
+        lines.append("  the published result agrees, in every district")
+    return lines
+
+
+def build_join_json(joined: Joined) -> dict[str, object]:
+    """The same for a program."""
+    base = joined.base
+    return {
+        "height": joined.height, "block": joined.digest.hex(),
+        "checkpoint": None if base is None else {
+            "height": base.height, "block": base.block_digest.hex(), "headers": base.headers,
+            "seals": base.seals,
+        },
+        "votings": [_build_json(item) for item in joined.recounts],
+    }
+
+
+def _build_json(item: Recount) -> dict[str, object]:
+    return {
+        "voting": item.count.voting, "stored": len(item.count.ballots),
+        "taken_from_checkpoint": item.count.taken,
+        "tallies": item.tallies, "is_published": item.published is not None,
+        "agrees": item.agrees, "differences": item.differences,
+    }
