@@ -5,6 +5,7 @@ Functions import what they use of ``sim`` and ``reports``: ``veche --help`` must
 numpy and matplotlib.
 """
 
+import math
 import os
 import shlex
 import signal
@@ -34,6 +35,7 @@ STOPPED = 105
 WORKERS_MAX = 64
 COMMIT_MARK = "  # commit "
 RUNS = Path("runs")
+UNTIL_STOPPED = "until stopped"
 USERS_HELP = "How many users there are; the shape of the day stays."
 FAULTS_HELP = (
     "Who: validators=, relays= or observers= with a number, 10%, all, or f (as many validators "
@@ -241,6 +243,9 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
               help="Change a setting of the scenario, its workload or the chain. Repeatable.")
 @click.option("--fault", "faults", multiple=True, metavar="SPEC",
               help="Add a fault, as for veche run; it is done to real processes. Repeatable.")
+@click.option("--stay", is_flag=False, flag_value=UNTIL_STOPPED, metavar="[DURATION]",
+              help="Keep the nodes up after the day, until Ctrl-C or so long by the wall "
+                   "clock; prints the command with which a citizen joins.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="A new folder for the run. Default: runs/cluster-SCENARIO-SEED-N.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json, and nothing else.")
@@ -248,7 +253,8 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
 def cluster(
     scenario: str, validators: int, relays: int, observers: int, users: int | None,
     speed: float, length: str, seed: int | None, settings: tuple[str, ...],
-    faults: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool,  # noqa: FBT001
+    faults: tuple[str, ...], stay: str | None, out: Path | None, as_json: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
 ) -> int:
     """Run a part of SCENARIO's day on real processes, over TCP, by the wall clock.
 
@@ -257,6 +263,7 @@ def cluster(
     all that it started.
     """
     from bench.cluster.command import Request, run_cluster
+    from bench.cluster.stay import Stay
     from sim.times import parse_duration_ns
 
     overrides = Overrides(users=None, peers=None, seed=seed, engine=None,
@@ -265,6 +272,9 @@ def cluster(
         scenario=load(scenario, overrides), validators=validators, relays=relays,
         observers=observers, users=users, speed=speed, workers=1,
         for_ns=parse_duration_ns("--for", length),
+        stay=None if stay is None else Stay(
+            math.inf if stay == UNTIL_STOPPED else parse_duration_ns("--stay", stay) / 1e9
+        ),
     )
     words = [*build_reproduce_words("cluster", scenario, request.scenario.seed, overrides),
              *request.build_words(length)]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from bench.cluster.run import Cluster, ClusterSettings
 from bench.cluster.session import claim_nodes, keep
+from bench.cluster.stay import Stay
 from bench.cluster.window import Window, cut
 from reports.screen import Screen, tolerate_closed_pipe
 from sim.costs import load_costs
@@ -37,6 +38,7 @@ class Request:
     speed: float
     for_ns: int
     workers: int
+    stay: Stay | None = None
 
     def build_words(self, length: str) -> list[str]:
         """Its own options, for the line that repeats it: ``veche run`` has others."""
@@ -76,7 +78,8 @@ def run_cluster(
     costs = load_costs()
     with claim_nodes(folder) as nodes:
         settings = ClusterSettings(
-            folder=nodes.absolute(), speed=request.speed, workers=request.workers
+            folder=nodes.absolute(), speed=request.speed, workers=request.workers,
+            stay=request.stay,
         )
         cluster = Cluster(window.scenario, settings, costs)
         with tolerate_closed_pipe():
@@ -85,6 +88,8 @@ def run_cluster(
                 ("part", window.about),
                 ("speed", f"{request.speed:g} times the clock: a block each "
                           f"{describe_interval(window.scenario, request.speed)}"),
+                ("after", "the nodes stop (--stay keeps them up for citizens who join)"
+                 if request.stay is None else "the nodes stay up"),
             ))
         result = finish(watch(cluster, screen))
         if result.verdict not in WELL:

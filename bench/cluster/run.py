@@ -25,6 +25,7 @@ from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import LINK_LIMITS, furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.cluster.proxy import Proxies, Way
+from bench.cluster.stay import Stay, describe_stay
 from bench.cluster.window import needs_proxies
 from node.crypto import SEED_BYTES, Identity
 from node.host.clock import Clock
@@ -76,11 +77,15 @@ LATE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
-    """How the cluster runs: ``speed`` times as fast as the clock, its files in ``folder``."""
+    """How the cluster runs: ``speed`` times as fast as the clock, its files in ``folder``.
+
+    ``stay`` is None unless its nodes stay up after the day.
+    """
 
     folder: Path
     speed: float
     workers: int
+    stay: Stay | None = None
 
 
 @contextmanager
@@ -146,6 +151,7 @@ class Cluster:
         self.caught_up_ns: dict[int, int] = {}
         self.stopped = False
         self.converged = False
+        self._stayed_s = 0.0
         self.faults = FaultSchedule(scenario.faults)
         self.faults.install(
             self.kernel, self.city, streams, midnight_ns=self.midnight_ns,
@@ -183,7 +189,7 @@ class Cluster:
             for process in self.processes:
                 process.kill(keep_disk=True)
             self.people.close()
-        wall_s = time.perf_counter() - began_s
+        wall_s = time.perf_counter() - began_s - self._stayed_s
         self.city.blocks.finish()
         ended = Ended(
             scenario=self.scenario, city=self.city, people=self.people,
@@ -250,6 +256,8 @@ class Cluster:
                 self.people.start()
                 await self._advance(progress, began_s)
                 await self._settle()
+                if self.settings.stay is not None:
+                    await self._stay(self.settings.stay, progress)
             finally:
                 with trio.CancelScope(shield=True):
                     await self._stop()
@@ -360,6 +368,23 @@ class Cluster:
             self.converged = all(height is None or height >= goal for height in heights)
             await trio.sleep(POLL_S)
         self._note_late()
+
+    async def _stay(self, stay: Stay, progress: Callable[[Progress], None]) -> None:
+        """The nodes go on, and nothing of it counts; Ctrl-C ends that and not the run."""
+        if self.stopped or self.city.broken is not None:
+            return
+        began_s = time.perf_counter()
+        stay.say(describe_stay(self._places, self.city.archive.chain_id, stay.for_s))
+        while time.perf_counter() - began_s < stay.for_s and not self.stopped:
+            try:
+                self._require_alive()
+            except ClusterFailed as error:
+                stay.say([f"  {error}"])
+                break
+            self._tell(progress, time.perf_counter())  # no time has passed: nothing is shown
+            await trio.sleep(PROGRESS_S)
+        self.stopped = False
+        self._stayed_s = time.perf_counter() - began_s
 
     async def _stop(self) -> None:
         """Have all processes end in order, and read what they say at their end."""

@@ -30,6 +30,7 @@ from node.host.store import Store
 from node.host.table import suggest
 from node.inputs import Role
 from node.params import Genesis, Params
+from node.types import DIGEST_BYTES
 
 PASSED = 0
 BAD_CONFIGURATION = 104
@@ -38,6 +39,8 @@ NOTHING_TO_JUDGE = 111
 CANNOT_GO_ON = 112
 ENGINE = "qbft"
 DIGITS_MAX = 19
+HASH_DIGITS = 2 * DIGEST_BYTES
+HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 def main(words: Sequence[str]) -> int:
@@ -173,11 +176,12 @@ def join_city(
     address = parse_address("--join", place)
     if data is not None and data.exists() and not data.is_dir():
         raise SettingsError("--data", str(data), "give a folder, or the name of a new one")
-    if trust is not None:
-        decode_key("--trust", trust)
+    if trust is not None and not (len(trust) == HASH_DIGITS and set(trust) <= HEX_DIGITS):
+        raise SettingsError("--trust", trust, f"give a hash of {HASH_DIGITS} hex digits")
     joined = join(address, genesis, data, screen.say, checkpoint, trust)
     chain = genesis.compute_chain_id().hex()
-    screen.show(describe_join(joined), {"chain_id": chain, **build_join_json(joined)})
+    lines = describe_join(joined, is_trusted=trust is not None)
+    screen.show(lines, {"chain_id": chain, **build_join_json(joined)})
     if any(item.differences for item in joined.recounts):
         return INVARIANT_BROKEN
     return PASSED if any(item.agrees for item in joined.recounts) else NOTHING_TO_JUDGE

@@ -7,13 +7,14 @@ from node.host.joining import Joined
 from node.host.recount import Recount
 
 WIDTH = 80
+NO_BREAK = "\xa0"
 
 
-def describe_join(joined: Joined) -> list[str]:
-    """All that a citizen reads at the end."""
+def describe_join(joined: Joined, *, is_trusted: bool = False) -> list[str]:
+    """All that a citizen reads at the end; ``is_trusted`` if he knew the checkpoint's hash."""
     base = joined.base
     first = 1 if base is None else base.height + 1
-    lines = [] if base is None else _describe_base(base)
+    lines = [] if base is None else _describe_base(base, is_trusted=is_trusted)
     if joined.height >= first:
         lines.append(f"blocks {first:,} to {joined.height:,}: executed here, all valid")
     else:
@@ -23,16 +24,17 @@ def describe_join(joined: Joined) -> list[str]:
     return lines if joined.recounts else [*lines, "no election in this chain"]
 
 
-def _describe_base(base: Checkpoint) -> list[str]:
-    validators = len(base.block.header.validators)
+def _describe_base(base: Checkpoint, *, is_trusted: bool) -> list[str]:
+    sealed, validators = len(base.block.seals), len(base.block.header.validators)
+    advice = "compare it with one that you trust, or give that as --trust"
     return [
         f"began at block {base.height:,}, from a checkpoint; its hash is",
         f"  {base.block_digest.hex()}",
-        "  compare it with one that you trust, or give that as --trust",
+        f"  {'the one that you trust' if is_trusted else advice}",
         *fold(
-            f"checked: {base.headers:,} headers from genesis on, {base.seals:,} seals, among "
-            f"them {len(base.block.seals)} of the block's {validators} validators; that the "
-            "state is the one that these sealed"
+            f"checked: {base.headers:,} headers from genesis on and {base.seals:,} seals; "
+            f"{sealed} of the block's {validators} validators sealed it, and the state that "
+            "is in the checkpoint"
         ),
         *fold(
             f"not checked: what blocks 1 to {base.height:,} did, for they are not here; that "
@@ -42,8 +44,9 @@ def _describe_base(base: Checkpoint) -> list[str]:
 
 
 def fold(text: str) -> list[str]:
-    """A line of a block of text, on as many as it takes."""
-    return wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    """An indented text on as many lines as it takes; a no-break space is one at the end."""
+    lines = wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def describe(item: Recount, first: int = 1) -> list[str]:
@@ -55,7 +58,7 @@ def describe(item: Recount, first: int = 1) -> list[str]:
         lines = [f"{head}; sealed, for the key is not restored"]
     else:
         sums = [sum(column) for column in zip(*item.tallies, strict=True)]
-        choices = ", ".join(f"{n}: {votes:,}" for n, votes in enumerate(sums[1:], 1))
+        choices = ", ".join(f"{n}:{NO_BREAK}{votes:,}" for n, votes in enumerate(sums[1:], 1))
         lines = [f"{head}, {sums[0]:,} spoiled", *fold(f"counted here, by choice: {choices}")]
     if count.taken:
         lines += fold(

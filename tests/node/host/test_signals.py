@@ -40,11 +40,11 @@ async def test_a_signal_wakes_whoever_waits():
 
 
 def test_before_it_runs_the_first_signal_interrupts_and_the_next_do_not():
-    with pytest.raises(KeyboardInterrupt), catch_signals():
-        try:
+    with catch_signals() as stop:
+        with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert stop.is_asked
     signal.raise_signal(signal.SIGTERM)
 
 
