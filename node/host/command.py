@@ -26,6 +26,7 @@ from node.host.settings import (
     save_genesis,
     save_settings,
 )
+from node.host.signals import catch_signals
 from node.host.store import Store
 from node.host.table import suggest
 from node.inputs import Role
@@ -34,6 +35,7 @@ from node.types import DIGEST_BYTES
 
 PASSED = 0
 BAD_CONFIGURATION = 104
+STOPPED = 105
 INVARIANT_BROKEN = 110
 NOTHING_TO_JUDGE = 111
 CANNOT_GO_ON = 112
@@ -47,6 +49,9 @@ def main(words: Sequence[str]) -> int:
     """The exit code for ``veche node WORDS``; a failure is told in one line."""
     try:
         code = node.main(list(words), prog_name="veche node", standalone_mode=False)
+    except click.Abort:
+        click.echo("veche node: stopped before its end", err=True)
+        return STOPPED
     except click.ClickException as error:
         click.echo(f"veche node: {' '.join(error.format_message().split())}", err=True)
         return BAD_CONFIGURATION
@@ -94,8 +99,9 @@ def node(
     checkpoint, checks who sealed that, and executes what comes after; then it counts the
     votes itself and says whether the published result agrees.
 
-    Exit codes: 0 stopped by a signal, or all is well; 104 bad configuration; 110 what was
-    published is not what was counted; 111 nothing is published yet; 112 the node cannot go on.
+    Exit codes: 0 a node that was stopped, or all is well; 104 bad configuration; 105 stopped
+    before the end of a start or a join; 110 what was published is not what was counted; 111
+    nothing is published yet; 112 the node cannot go on.
     """
     if context.invoked_subcommand is not None:
         return PASSED
@@ -178,7 +184,8 @@ def join_city(
         raise SettingsError("--data", str(data), "give a folder, or the name of a new one")
     if trust is not None and not (len(trust) == HASH_DIGITS and set(trust) <= HEX_DIGITS):
         raise SettingsError("--trust", trust, f"give a hash of {HASH_DIGITS} hex digits")
-    joined = join(address, genesis, data, screen.say, checkpoint, trust)
+    with catch_signals() as stop:
+        joined = join(address, genesis, data, screen.say, checkpoint, trust, stop)
     chain = genesis.compute_chain_id().hex()
     lines = describe_join(joined, is_trusted=trust is not None)
     screen.show(lines, {"chain_id": chain, **build_join_json(joined)})

@@ -17,10 +17,11 @@ from node.host.genesis import decode_genesis
 from node.host.greeting import explain, fetch_genesis
 from node.host.links import Target
 from node.host.origin import CHECKPOINT, Origin, place_checkpoint
-from node.host.process import Parts, open_parts
+from node.host.process import Parts, open_parts, wait_stop
 from node.host.recount import Recount, recount
 from node.host.replay import Checked
 from node.host.settings import Address, Settings, load_genesis
+from node.host.signals import Stop
 from node.inputs import Role
 from node.params import Genesis
 from node.types import CHAIN_ID_BYTES, Digest
@@ -62,15 +63,16 @@ def find_genesis(place: Address, file: Path | None, chain_id: str | None) -> Gen
 
 def join(
     place: Address, genesis: Genesis, data: Path | None, say: Callable[[str], None],
-    checkpoint: Path | None = None, trusted: str | None = None,
+    checkpoint: Path | None = None, trusted: str | None = None, stop: Stop | None = None,
 ) -> Joined:
     """Sync from ``place`` as an observer, then count every voting anew from the blocks.
 
     ``data`` keeps the chain for the next time; without it a folder of the moment is used.
     ``checkpoint`` is where to begin if nothing is there yet; ``trusted`` the hash that its
-    block must have. ``say`` hears progress. Raises HostError; a folder that this call began and
-    in which no block came is empty again then.
+    block must have. ``say`` hears progress. Raises HostError, or KeyboardInterrupt when
+    ``stop`` is asked; a folder that this call began and in which no block came is gone then.
     """
+    stop = stop or Stop()
     base = None
     if checkpoint is not None:
         require_new(data)
@@ -93,7 +95,9 @@ def join(
                 base = read_checkpoint(folder / CHECKPOINT, genesis)
             began = chain.height
             try:
-                trio.run(sync, parts, place, say)
+                stop.arm()
+                trio.run(sync, parts, place, say, stop)
+                stop.disarm()
                 keep()
             finally:
                 if chain.height > began:
@@ -146,13 +150,16 @@ def tidy(folder: Path) -> Iterator[Callable[[], None]]:
                 folder.mkdir(mode=0o700)
 
 
-async def sync(parts: Parts, place: Address, say: Callable[[str], None]) -> None:
-    """Run until the chain is as long as the peer's.
+async def sync(
+    parts: Parts, place: Address, say: Callable[[str], None], stop: Stop
+) -> None:
+    """Run until the chain is as long as the peer's, or ``stop`` is asked for.
 
     Raises HandshakeFailed without a link, and SyncFailed if the peer's chain is not ours.
     """
     host, began = parts.host, parts.host.chain.height
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_stop, stop, nursery.cancel_scope)
         await nursery.start(host.run)
         nursery.start_soon(tell_progress, parts, say)
         nursery.start_soon(watch_peer, parts, place)
@@ -179,6 +186,7 @@ async def tell_progress(parts: Parts, say: Callable[[str], None]) -> None:
 
 async def watch_peer(parts: Parts, place: Address) -> None:
     """Raises SyncFailed once the only peer sends what is not valid here, or stays away."""
+    await parts.host.wait_linked()
     missed_s = 0.0
     while missed_s < LINK_PATIENCE_S:
         require_valid(parts, place)

@@ -29,6 +29,8 @@ def make_checkpoint(
     """
     if out.exists():
         raise SettingsError("--out", str(out), "it exists: choose another name")
+    if not out.absolute().parent.is_dir():
+        raise SettingsError("--out", str(out), "there is no such folder")
     if not (folder / DATABASE).is_file():
         raise StoreError(f"{folder}: there is no chain", "give the data of a node")
     reader = connect(folder / DATABASE, is_reader=True)
@@ -41,7 +43,9 @@ def make_checkpoint(
             record = slots.get(ORIGIN)
             origin = None if record is None else decode_origin(record)
             first = 1 if origin is None else origin.height + 1
-            if not max(1, first) <= wanted <= head.height:
+            if head.height < first:
+                raise StoreError(f"{folder}: has no block yet", "wait for one")
+            if not first <= wanted <= head.height:
                 raise SettingsError(
                     "--height", wanted, f"the folder has blocks {first} to {head.height}"
                 )

@@ -5,6 +5,7 @@ first one begins an orderly end; the others must not cut it short.
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,7 +16,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """Set by the first signal. ``arm`` before trio runs, then ``await wait()`` in it."""
+    """Set by the first signal. ``arm`` before trio runs, then ``await wait()`` in it.
+
+    While it is not armed the first signal is a KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self.is_asked = False
@@ -26,6 +30,12 @@ class Stop:
     def arm(self) -> None:
         """From now on a signal interrupts nothing by itself."""
         self._is_armed = True
+
+    def disarm(self) -> None:
+        """From now on one does again. Raises KeyboardInterrupt if it has come meanwhile."""
+        self._is_armed = False
+        if self.is_asked:
+            raise KeyboardInterrupt
 
     async def wait(self) -> None:
         """Until a signal has come, also if that was before."""
@@ -38,7 +48,7 @@ class Stop:
             self._token = None
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
-        """The handler. Raises KeyboardInterrupt for a first signal before ``arm``."""
+        """The handler. Raises KeyboardInterrupt for a first signal while not armed."""
         is_first, self.is_asked = not self.is_asked, True
         if self._token is not None:
             self._token.run_sync_soon(self._event.set)
@@ -50,9 +60,13 @@ class Stop:
 def catch_signals() -> Iterator[Stop]:
     """Signals to end go to the Stop, and once one has come no other does anything any more.
 
-    A signal that is ignored already, as nohup does with SIGHUP, stays so.
+    A signal that is ignored already, as nohup does with SIGHUP, stays so. In a thread that gets
+    no signals none comes.
     """
     stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     before = {number: signal.getsignal(number) for number in STOPPING}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:

@@ -11,6 +11,7 @@ from node.host.joining import find_genesis, join
 from node.host.outcome import describe
 from node.host.process import open_parts
 from node.host.settings import Address, Settings
+from node.host.signals import Stop
 from node.host.store import Store
 from node.inputs import Role
 from tests.node.host.elections import make_election_chain, store_chain
@@ -112,3 +113,29 @@ async def test_whoever_asks_an_http_port_is_told_which_port_to_give():
 def test_where_nobody_answers_the_reason_is_said():
     with pytest.raises(HandshakeFailed, match=r"127\.0\.0\.1:1"):
         find_genesis(Address("127.0.0.1", 1), None, None)
+
+
+async def test_whoever_is_asked_to_stop_while_it_syncs_leaves_no_folder(chain, tmp_path):
+    stop, met = Stop(), trio.Event()
+
+    async def say_nothing(_):
+        met.set()
+        await trio.sleep_forever()
+
+    def task(port):
+        with pytest.raises(KeyboardInterrupt):
+            join(Address("127.0.0.1", port), chain.genesis, tmp_path / "data",
+                 lambda _: None, stop=stop)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            (listener, *_) = await nursery.start(
+                functools.partial(trio.serve_tcp, host="127.0.0.1"), say_nothing, 0
+            )
+            _, port, *_ = listener.socket.getsockname()
+            async with trio.open_nursery() as joining:
+                joining.start_soon(trio.to_thread.run_sync, task, port)
+                await met.wait()
+                stop.ask(2, None)
+            nursery.cancel_scope.cancel()
+    assert not (tmp_path / "data").exists()
