@@ -2,9 +2,13 @@
 
 A ballot that is sealed in the state is opened and counted like any other. Of one that was
 settled before, the state keeps what it was found to be and no box: that is taken as it stands.
+The hour of either is that of its block, if the trail to the state has that one's header.
 """
 
+from collections.abc import Mapping
+
 from node.crypto import NONCE_BYTES
+from node.execution import SEQUENCE_PER_BLOCK
 from node.host.count import Ballot, Count
 from node.services import election
 from node.services.election.records import (
@@ -25,10 +29,10 @@ from node.types import DIGEST_BYTES, KEY_BYTES
 _COMMITMENT = slice(2, 2 + DIGEST_BYTES)
 
 
-def read_counts(state: State) -> dict[int, Count]:
-    """Each voting in ``state``, counted as far as it is."""
+def read_counts(state: State, times_ns: Mapping[int, int]) -> dict[int, Count]:
+    """Each voting in ``state``, counted as far as it is; ``times_ns`` of blocks by height."""
     return {
-        voting: _read_count(state, voting)
+        voting: _read_count(state, voting, times_ns)
         for voting in sorted(
             int.from_bytes(key[len(STANDING_KEY) :], "big")
             for key, _ in state.items(STANDING_KEY)
@@ -36,7 +40,7 @@ def read_counts(state: State) -> dict[int, Count]:
     }
 
 
-def _read_count(state: State, voting: int) -> Count:
+def _read_count(state: State, voting: int, times_ns: Mapping[int, int]) -> Count:
     standing, terms = find_standing(state, voting), get_terms(state, voting)
     count = Count(
         voting=voting, districts=terms.districts, choices=terms.choices,
@@ -59,9 +63,14 @@ def _read_count(state: State, voting: int) -> Count:
             found = election.get_ballot(state, voting, key)
             assert found is not None
             ballots.append((found.sequence, key, _read_settled(found)))
-    for place, (_, key, ballot) in enumerate(sorted(ballots, key=lambda item: item[:2])):
+    for place, (sequence, key, ballot) in enumerate(sorted(ballots, key=lambda item: item[:2])):
         ballot.place = place
         count.ballots[key] = ballot
+        time_ns = times_ns.get(sequence // SEQUENCE_PER_BLOCK)
+        if time_ns is None:
+            count.untimed += 1
+        else:
+            count.check_hours(key, time_ns)
     return count
 
 

@@ -48,14 +48,14 @@ _HEADER, _BUCKET = 0, 1
 class Checkpoint:
     """A checked file: ``block``, which has no bundles, the authorities and the state after it.
 
-    ``headers`` of the trail were followed and ``seals`` checked on the way. ``digest`` is that
-    of the file.
+    ``times_ns`` has the times of the blocks by height, for those in the trail; ``seals`` were
+    checked on the way. ``digest`` is that of the file.
     """
 
     block: Block
     authorities: Authorities
     state: State
-    headers: int
+    times_ns: dict[int, int]
     seals: int
     digest: bytes
 
@@ -128,11 +128,11 @@ def read_checkpoint(path: Path, genesis: Genesis) -> Checkpoint:
         _verify_chain(records, path, genesis)
         try:
             walk = TrailWalk(genesis)
-            block = _follow(records, walk, genesis)
+            block, times_ns = _follow(records, walk, genesis)
             state = restore_state(_list_buckets(records), block.header.state_root)
         except NodeError as error:
             raise CheckpointError(path, f"it does not hold: {error}") from error
-    return Checkpoint(block, walk.authorities, state, walk.length, walk.seals, hashed)
+    return Checkpoint(block, walk.authorities, state, times_ns, walk.seals, hashed)
 
 
 def read_trail(path: Path, genesis: Genesis) -> Iterator[Block]:
@@ -239,14 +239,17 @@ def _take_header(records: _Records, genesis: Genesis) -> Block | None:
     return None
 
 
-def _follow(records: _Records, walk: TrailWalk, genesis: Genesis) -> Block:
-    block = None
+def _follow(
+    records: _Records, walk: TrailWalk, genesis: Genesis
+) -> tuple[Block, dict[int, int]]:
+    block, times_ns = None, {}
     while (following := _take_header(records, genesis)) is not None:
         block = following
         walk.take(block)
+        times_ns[block.header.height] = block.header.time_ns
     if block is None or not walk.is_sealed:
         raise InvalidBlock("the trail's end", "a sealed block", walk.last.height)
-    return block
+    return block, times_ns
 
 
 def _list_buckets(records: _Records) -> Iterator[tuple[int, bytes]]:

@@ -31,7 +31,10 @@ class Ballot:
 
 @dataclass(slots=True, kw_only=True)
 class Count:
-    """What one voting's transactions say. ``ballots`` stand in the order of the chain."""
+    """What one voting's transactions say. ``ballots`` stand in the order of the chain.
+
+    ``untimed`` are those of whose block nothing is known here, hence not when it was.
+    """
 
     voting: int
     districts: int
@@ -45,6 +48,7 @@ class Count:
     ballots: dict[PublicKey, Ballot] = field(default_factory=dict)
     commitments: dict[PublicKey, set[bytes]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    untimed: int = 0
 
     @property
     def taken(self) -> int:
@@ -55,9 +59,13 @@ class Count:
         """A ballot of a block: in its time, and the only one of its key, or a finding."""
         if key in self.ballots:
             self.findings.append(f"key {key.hex()[:12]} has two ballots")
+        self.check_hours(key, time_ns)
+        self.ballots[key] = ballot
+
+    def check_hours(self, key: PublicKey, time_ns: int) -> None:
+        """A ballot whose block was not in the voting's hours is a finding."""
         if not self.open_ns <= time_ns <= self.deadline_ns:
             self.findings.append(f"ballot of {key.hex()[:12]} outside of the voting's hours")
-        self.ballots[key] = ballot
 
     def add_share(self, index: int, share: bytes) -> None:
         """A holder's share; the secret is known once enough of them are true."""

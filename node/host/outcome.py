@@ -32,9 +32,9 @@ def _describe_base(base: Checkpoint, *, is_trusted: bool) -> list[str]:
         f"  {base.block_digest.hex()}",
         f"  {'the one that you trust' if is_trusted else advice}",
         *fold(
-            f"checked: {base.headers:,} headers from genesis on and {base.seals:,} seals; "
-            f"{sealed} of the block's {validators} validators sealed it, and the state that "
-            "is in the checkpoint"
+            f"checked: {len(base.times_ns):,} headers from genesis on and {base.seals:,} "
+            f"seals; {sealed} of the block's {validators} validators sealed it, and the state "
+            "that is in the checkpoint"
         ),
         *fold(
             f"not checked: what blocks 1 to {base.height:,} did, for they are not here; that "
@@ -65,6 +65,11 @@ def describe(item: Recount, first: int = 1) -> list[str]:
             f"of the ballots {count.taken:,} were settled before block {first:,}: what they "
             "hold is taken from the checkpoint's state; not one of these was opened here"
         )
+    if count.untimed:
+        lines += fold(
+            f"of the ballots {count.untimed:,} came in earlier epochs: nothing here says "
+            "whether that was in the voting's hours"
+        )
     if item.differences:
         lines.append("  the published result does NOT agree:")
         lines += [f"    {line}" for text in item.differences for line in wrap(text, WIDTH - 4)]
@@ -81,8 +86,8 @@ def build_join_json(joined: Joined) -> dict[str, object]:
     return {
         "height": joined.height, "block": joined.digest.hex(),
         "checkpoint": None if base is None else {
-            "height": base.height, "block": base.block_digest.hex(), "headers": base.headers,
-            "seals": base.seals,
+            "height": base.height, "block": base.block_digest.hex(),
+            "headers": len(base.times_ns), "seals": base.seals,
         },
         "votings": [_build_json(item) for item in joined.recounts],
     }
@@ -91,7 +96,7 @@ def build_join_json(joined: Joined) -> dict[str, object]:
 def _build_json(item: Recount) -> dict[str, object]:
     return {
         "voting": item.count.voting, "stored": len(item.count.ballots),
-        "taken_from_checkpoint": item.count.taken,
+        "taken_from_checkpoint": item.count.taken, "untimed": item.count.untimed,
         "tallies": item.tallies, "is_published": item.published is not None,
         "agrees": item.agrees, "differences": item.differences,
     }

@@ -52,7 +52,7 @@ def recount(
     counts: dict[int, Count] = {}
     replayed = Chain(chain.genesis)
     if base is not None:
-        replayed, counts = base.begin(chain.genesis), read_counts(base.state)
+        replayed, counts = base.begin(chain.genesis), read_counts(base.state, base.times_ns)
     assert chain.first <= replayed.height + 1, "all blocks from there on are here"
     for time_ns, transaction in replay(chain, replayed, work or Work(), on_block):
         read_transaction(counts, transaction, time_ns)

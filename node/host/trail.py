@@ -26,11 +26,11 @@ from node.work import Work
 class TrailWalk:
     """Follows a trail from genesis, one header after another.
 
-    ``last`` is the header that was taken last, ``authorities`` are those after it, and
-    ``is_sealed`` says whether all up to it is vouched for.
+    ``last`` is the header that was taken last, ``authorities`` are those after it,
+    ``is_sealed`` says whether all up to it is vouched for, ``seals`` how many were checked.
     """
 
-    __slots__ = ("_genesis", "_work", "authorities", "is_sealed", "last", "length", "seals")
+    __slots__ = ("_genesis", "_work", "authorities", "is_sealed", "last", "seals")
 
     def __init__(self, genesis: Genesis) -> None:
         self._genesis = genesis
@@ -38,7 +38,7 @@ class TrailWalk:
         self.last: Header = make_genesis_block(genesis, EMPTY_STATE.root).header
         self.authorities: Authorities = make_authorities(genesis)
         self.is_sealed = True
-        self.length = self.seals = 0
+        self.seals = 0
 
     def take(self, block: Block) -> None:
         """Go on to ``block``, a header with the seals it has, if any. Raises InvalidBlock."""
@@ -54,7 +54,6 @@ class TrailWalk:
             self.seals += verify_seals(block, before.validators, self._work.check_signature)
         self.is_sealed = bool(block.seals)
         self.last, self.authorities = header, after
-        self.length += 1
 
     def _verify_leap(self, header: Header) -> None:
         """To the end of an epoch, from the end of another or genesis, with no vote pending."""

@@ -10,8 +10,10 @@ from node.block import Seal, decode_block, make_block
 from node.bundle import decode_bundle
 from node.chain import Chain
 from node.codec import encode
+from node.effects import Send, Worked
 from node.errors import InvalidBlock
 from node.host import checkpoint as files
+from node.host.census import read_counts
 from node.host.checkpoint import MAGIC, read_checkpoint, read_trail, write_checkpoint
 from node.host.errors import CheckpointError, SettingsError, StoreDamaged, StoreError
 from node.host.making import make_checkpoint
@@ -19,10 +21,15 @@ from node.host.origin import CHECKPOINT, Origin, place_checkpoint
 from node.host.recount import judge, recount
 from node.host.store import Store
 from node.host.trail import TrailWalk, build_trail, strip
+from node.inputs import PeerJoined, Received, Role
+from node.node import Node
 from node.services import election
+from node.types import Now
+from node.wire import frame_block, frame_given, frame_wanted
 from node.work import Work
 from tests.node.host.elections import make_election_chain, store_chain
 from tests.node.host.test_recount import move_one_vote
+from tests.node.samples import make_identity
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +80,9 @@ def test_a_checkpoint_gives_the_state_and_the_authorities_of_its_block(chain, ma
     assert (found.height, found.block_digest) == (height, header.digest)
     assert found.state.root == header.state_root
     assert found.authorities.validators == chain.authorities.validators
-    assert found.headers == height
+    assert found.times_ns == {
+        below: chain.get_header(below).time_ns for below in range(1, height + 1)
+    }
     assert not list(made(height).parent.glob("*.part"))
     begun = found.begin(chain.genesis)
     assert (begun.height, begun.first) == (height, height + 1)
@@ -304,7 +313,7 @@ def test_a_store_that_begins_at_a_checkpoint_goes_on_stops_and_starts(chain, mad
     # and a checkpoint is made of it, with the trail from genesis
     make_checkpoint(tmp_path, chain.genesis, tmp_path / "again")
     again = read_checkpoint(tmp_path / "again", chain.genesis)
-    assert (again.height, again.headers) == (chain.height, chain.height)
+    assert (again.height, len(again.times_ns)) == (chain.height, chain.height)
     with pytest.raises(SettingsError, match=f"blocks {height + 1} to"):
         make_checkpoint(tmp_path, chain.genesis, tmp_path / "early", height - 1)
 
@@ -321,6 +330,26 @@ def test_a_store_whose_checkpoint_is_gone_or_another_is_damaged(chain, made, tmp
     with pytest.raises(StoreDamaged, match="No such file"):
         store.load()
     store.close()
+
+
+def test_a_node_upon_a_checkpoint_is_not_troubled_by_what_lies_before(chain, made):
+    begun = read_checkpoint(made(9), chain.genesis).begin(chain.genesis)
+    node = Node(chain.genesis, make_identity("citizen"), Role.OBSERVER, Work(), begun)
+    now = Now(0, chain.head.time_ns)
+    node.handle(now, PeerJoined(1, make_identity("peer").public, Role.OBSERVER))
+    before = node.compute_digest()
+    for height in (1, 8):
+        effects = node.handle(now, Received(1, frame_block(chain.get_encoded(height))))
+        assert {type(effect) for effect in effects} == {Worked}
+    for first in (1, 9):
+        effects = node.handle(now, Received(1, frame_wanted(first, 4)))
+        assert Send(1, frame_given([])) in effects
+    assert node.compute_digest() == before
+    effects = node.handle(now, Received(1, frame_block(chain.get_encoded(10))))
+    assert node.chain.height == 10
+    assert Send(1, frame_given([chain.get_encoded(10)])) in node.handle(
+        now, Received(1, frame_wanted(10, 4))
+    )
 
 
 # The recount.
@@ -355,6 +384,18 @@ def test_a_result_that_differs_is_found_from_a_checkpoint_too(chain, made):
     (counted,) = recount(chain, base=base)
     judged = judge(counted.count, move_one_vote(counted.published))
     assert "district 1" in judged.differences[0]
+
+
+def test_the_hour_of_a_ballot_in_the_state_is_that_of_its_block_if_that_is_known(chain, made):
+    base = read_checkpoint(made(find_height(chain, election.PUBLISH_SHARE)), chain.genesis)
+    (count,) = read_counts(base.state, base.times_ns).values()
+    assert (count.findings, count.untimed) == ([], 0)
+    (count,) = read_counts(base.state, {}).values()
+    assert (count.findings, count.untimed) == ([], len(count.ballots))
+    shifted = {height: time_ns + 10**15 for height, time_ns in base.times_ns.items()}
+    (count,) = read_counts(base.state, shifted).values()
+    assert len(count.findings) == len(count.ballots)
+    assert "outside of the voting's hours" in count.findings[0]
 
 
 def test_a_copy_is_never_written_over(chain, tmp_path):
