@@ -70,7 +70,7 @@ def main(words: Sequence[str]) -> int:
 @click.option("--until-eof", is_flag=True,
               help="Stop also when standard input ends: with whoever has started the node.")
 @click.option("--verify", is_flag=True,
-              help="Do not run: replay what is stored from genesis, and compare.")
+              help="Do not run: replay all that is stored, and compare.")
 @click.option("--join", "place", metavar="HOST:PORT",
               help="Sync from a node as an observer, recount the election, and stop.")
 @click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE",
