@@ -2,8 +2,8 @@
 
 Equal instants run in the order in which they were scheduled: ``seq`` comes from one counter and
 payloads are never compared. The queue is a calendar (Brown, 1988): a heap of days of a
-millisecond, each a list that is sorted when it comes; a heap of all events would compare a dozen
-for each that runs. A host that runs millions of events should call ``gc.freeze()`` and
+millisecond, each a list that is sorted when it comes; a heap of all events would compare a
+dozen for each that runs. A host that runs millions of events should call ``gc.freeze()`` and
 ``gc.disable()`` first: the loop makes no cycles, and collections would walk all virtual peers.
 """
 
