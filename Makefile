@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # two by default: the suite is meant for two cores
 TEST_PROCESSES ?= 2
 
-.PHONY: setup run test lint clean
+.PHONY: setup run test lint anvil clean
 
 setup: $(VENV)/.installed
 
@@ -22,8 +22,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# what python -m bench cluster is held beside, if it is there: see bench/ANVIL.md
+anvil:
+	npm install --prefix bench/anvil
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build *.egg-info bench/anvil/node_modules
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "Veche needs Python 3.11 or later on the PATH" >&2; exit 1; }

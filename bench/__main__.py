@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from bench.anvil.installed import FOLDER, INSTALL, NotInstalled, find_installed
+from bench.anvil.measure import Anvil
 from bench.cluster.saturated import Load
 from bench.elections import (
     LINEAR_GROWTH,
@@ -123,15 +125,49 @@ def main(
               show_default=True, help="Accepted and not final, at most.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=1, show_default=True,
               help="Whole runs, of a minute or two each.")
-def cluster(path: Path | None, ballots: int, backlog: int, repeats: int) -> None:
-    """What 4 validators and a relay carry as real processes, and what it costs them."""
+@click.option("--anvil", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Where npm has installed anvil and ethers. Default: bench/anvil, if there.")
+@click.option("--no-anvil", is_flag=True, help="Leave it out.")
+def cluster(
+    path: Path | None, ballots: int, backlog: int, repeats: int, folder: Path | None,
+    no_anvil: bool,  # noqa: FBT001 - click passes flags by name
+) -> None:
+    """What 4 validators and a relay carry as real processes, and what it costs them.
+
+    Right after each run anvil is given as many transfers, if npm has installed it (make
+    anvil). bench/ANVIL.md says what the two have in common and what not.
+    """
     load = Load(ballots=ballots, backlog_max=backlog)
+    if no_anvil and folder is not None:
+        raise click.UsageError("--anvil or --no-anvil, not both")
+    anvil, told = (None, "anvil: left out") if no_anvil else find_anvil(folder, load)
     try:
-        figures = measure_saturation(repeats, load)
+        if anvil is not None:
+            click.echo(f"signing {anvil.count:,} transfers for anvil ...", err=True)
+            anvil.sign()
+        upon_run = (lambda: None) if anvil is None else anvil.run
+        figures = measure_saturation(repeats, load, upon_run)
     except (MeasurementFailed, SimError) as error:
         raise click.ClickException(f"cluster: {error}") from error
-    settings: dict[str, Json] = {"ballots": ballots, "backlog": backlog, "repeats": repeats}
+    if anvil is not None:
+        beside = anvil.list_figures(figures[0].values)
+        told = anvil.describe(beside)
+        figures += beside
+    settings: dict[str, Json] = {
+        "ballots": ballots, "backlog": backlog, "repeats": repeats, "anvil": told,
+    }
     report(figures, settings, path)
+    click.echo(f"\n{told}")
+
+
+def find_anvil(folder: Path | None, load: Load) -> tuple[Anvil | None, str]:
+    """It, or None and what to do about that; an error if it was asked for by its folder."""
+    try:
+        return Anvil(installed=find_installed(folder or FOLDER), load=load), ""
+    except NotInstalled as error:
+        if folder is not None:
+            raise click.UsageError(f"--anvil {folder}: {error}") from error
+        return None, f"anvil: not installed, so not measured; {INSTALL} installs it"
 
 
 def report(figures: list[Figure], settings: dict[str, Json], path: Path | None) -> None:

@@ -9,56 +9,27 @@ processes: each validator checks each transaction once, and so does the relay.
 """
 
 import os
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bench.cluster.saturated import Load, Pushed, run
 from bench.figures import Figure, MeasurementFailed, Target
+from bench.steady import WINDOWS, SteadyBlocks
 from node.host.meter import Spent
-
-WINDOWS = 4
-"""Into which the steady part is cut, to see whether it is."""
 
 TARGET_SHARE = 0.6
 
 
-class Steady:
-    """The steady part of a run, in whole blocks: (from, to] in time and heights."""
+class Steady(SteadyBlocks):
+    """The steady part of a run, in whole blocks, and what its processes told of it."""
 
     def __init__(self, pushed: Pushed) -> None:
         self.pushed = pushed
-        seen = pushed.seen
-        begin_ns = pushed.began_ns + int(pushed.load.warm_up_s * 1e9)
-        self.heights = [height for height, at_ns in sorted(seen.final_ns.items())
-                        if begin_ns <= at_ns <= pushed.handed_ns]
-        if len(self.heights) < 2 * WINDOWS:
-            raise MeasurementFailed(
-                f"the steady part has {len(self.heights)} blocks: push more ballots"
-            )
-        self.begin_ns = seen.final_ns[self.heights[0]]
-        self.end_ns = seen.final_ns[self.heights[-1]]
-
-    @property
-    def seconds(self) -> float:
-        """How long it was."""
-        return (self.end_ns - self.begin_ns) / 1e9
-
-    def compute_rates(self) -> tuple[float, ...]:
-        """Final transactions per second, window by window."""
-        seen = self.pushed.seen
-        edges = np.linspace(0, len(self.heights) - 1, WINDOWS + 1).round().astype(int).tolist()
-        rates = []
-        for first, last in pairwise(edges):
-            within = self.heights[first + 1 : last + 1]
-            spent_ns = seen.final_ns[self.heights[last]] - seen.final_ns[self.heights[first]]
-            rates.append(sum(map(seen.count, within)) * 1e9 / spent_ns)
-        return tuple(rates)
-
-    def compute_rate(self) -> float:
-        """Final transactions per second over all of it."""
-        return sum(map(self.pushed.seen.count, self.heights[1:])) / self.seconds
+        super().__init__(
+            pushed.seen.final_ns, pushed.seen.count, began_ns=pushed.began_ns,
+            handed_ns=pushed.handed_ns, warm_up_s=pushed.load.warm_up_s,
+        )
 
     def list_latencies_s(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Of the ballots that were handed in within it."""
@@ -90,10 +61,15 @@ class Steady:
         )
 
 
-def measure_saturation(repeats: int, load: Load | None = None) -> list[Figure]:
-    """Figures of ``repeats`` whole runs; raises MeasurementFailed."""
+def measure_saturation(
+    repeats: int, load: Load | None = None, upon_run: Callable[[], None] = lambda: None
+) -> list[Figure]:
+    """Figures of ``repeats`` whole runs, ``upon_run`` after each; raises MeasurementFailed."""
     load = load or Load()
-    runs = [Steady(run(load)) for _ in range(repeats)]
+    runs = []
+    for _ in range(repeats):
+        runs.append(Steady(run(load)))
+        upon_run()
     cores = len(os.sched_getaffinity(0))
     rates = tuple(steady.compute_rate() for steady in runs)
 
@@ -116,7 +92,7 @@ def measure_saturation(repeats: int, load: Load | None = None) -> list[Figure]:
                values=tuple(rate for steady in runs for rate in steady.compute_rates()),
                about=f"the same in {WINDOWS} windows of each run"),
         Figure(name="cluster.blocks_per_s", unit="1/s", about="final blocks in the steady part",
-               values=tuple((len(one.heights) - 1) / one.seconds for one in runs)),
+               values=tuple(one.compute_block_rate() for one in runs)),
         Figure(name="cluster.floor_share", unit="",
                target=Target(sense=">=", value=TARGET_SHARE), about=floor
                + ", measured in all at once before each run",
@@ -178,16 +154,12 @@ def list_costs(runs: Sequence[Steady], rates: Sequence[float]) -> list[Figure]:
 def list_edges(runs: Sequence[Steady]) -> list[Figure]:
     """What the steady part leaves out, and signs that it was not steady."""
     return [
-        Figure(name="cluster.warm_up_per_s", unit="1/s", values=tuple(
-            sum(one.pushed.seen.count(height)
-                for height, at_ns in one.pushed.seen.final_ns.items()
-                if one.pushed.began_ns < at_ns <= one.begin_ns)
-            * 1e9 / (one.begin_ns - one.pushed.began_ns) for one in runs
-        ), about="final transactions per second before the steady part"),
-        Figure(name="cluster.drain_s", unit="s", values=tuple(
-            (max(one.pushed.seen.final_ns.values()) - one.pushed.handed_ns) / 1e9
-            for one in runs
-        ), about="from the last ballot handed in to the last final block"),
+        Figure(name="cluster.warm_up_per_s", unit="1/s",
+               values=tuple(one.compute_warm_up_rate() for one in runs),
+               about="final transactions per second before the steady part"),
+        Figure(name="cluster.drain_s", unit="s",
+               values=tuple(one.compute_drain_s() for one in runs),
+               about="from the last ballot handed in to the last final block that has any"),
         Figure(name="cluster.round_changes", unit="", values=tuple(
             float(one.pushed.seen.round_changes) for one in runs
         ), about="rounds that failed, all validators together"),

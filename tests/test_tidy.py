@@ -34,6 +34,7 @@ ARROWS = {
     "scenarios": {"dataclasses", "sim", "scenarios"},
     "reports": ANY_STDLIB | {"sim", "reports", "numpy", "matplotlib", "rich", "click"},
     "bench": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "nacl", "click", "rich"},
+    "bench.anvil": ANY_STDLIB | {"node", "bench", "trio"},
     "bench.cluster": ANY_STDLIB | {"node", "sim", "bench", "reports", "numpy", "trio", "h11"},
     "bench.hosting": ANY_STDLIB | {"node", "sim", "bench", "trio"},
     "bench.fidelity": ANY_STDLIB | {"node", "sim", "bench", "numpy", "trio", "click"},

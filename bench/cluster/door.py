@@ -192,7 +192,7 @@ class Connection:
     async def post(self, transactions: list[bytes]) -> list[str]:
         """Their verdicts; all are "busy" if the relay says so of the whole batch."""
         body = encode(list(transactions))
-        answer = await self._ask("POST", "/v1/transactions/batch", body)
+        answer = await self.ask("POST", "/v1/transactions/batch", body)
         if answer is None:
             return [BUSY] * len(transactions)
         verdicts = json.loads(answer)["verdicts"]
@@ -201,15 +201,17 @@ class Connection:
 
     async def get(self, path: str) -> bytes:
         """The body of the answer; a relay that has no time for it answers with an empty one."""
-        return await self._ask("GET", path) or b""
+        return await self.ask("GET", path) or b""
 
-    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes | None:
-        """The body of the answer; None if the relay has no time for it."""
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", content_type: str = MSGPACK
+    ) -> bytes | None:
+        """The body of the answer; None if the other has no time for it."""
         self._begin()
         headers = [("host", LOOPBACK)]
         events: list[h11.Event] = [h11.EndOfMessage()]
         if body:
-            headers += [("content-type", MSGPACK), ("content-length", str(len(body)))]
+            headers += [("content-type", content_type), ("content-length", str(len(body)))]
             events.insert(0, h11.Data(data=body))
         events.insert(0, h11.Request(method=method, target=path, headers=headers))
         await self._stream.send_all(b"".join(self._http.send(event) or b"" for event in events))

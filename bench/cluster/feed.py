@@ -1,4 +1,4 @@
-"""A load generator at saturation: signed transactions into one relay, as many as it takes.
+"""A load generator at saturation: signed transactions into one door, as many as it takes.
 
 A closed loop, and called so: no more than ``backlog_max`` are handed in and not yet final, so
 the relay is never out of work, and its queue, hence the latency, does not grow with the run.
@@ -6,7 +6,8 @@ the relay is never out of work, and its queue, hence the latency, does not grow 
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import trio
 
@@ -16,6 +17,16 @@ PAUSE_S = 0.01
 """Until a relay that was busy, or whose backlog is full, is looked at again."""
 
 
+class Taker(Protocol):
+    """A connection to whoever takes them: a relay, or what one is held beside."""
+
+    async def post(self, transactions: list[bytes], /) -> list[str]:
+        """A verdict for each."""
+
+    async def close(self) -> None:
+        """Hang up."""
+
+
 class Feed:
     """Sends ``transactions`` in order; whoever follows the chain sets ``final``.
 
@@ -23,15 +34,17 @@ class Feed:
     relay's "busy" not among them, for then a transaction is sent again.
     """
 
-    __slots__ = ("_backlog_max", "_batch", "_batch_bytes", "_next", "_port", "_read_ns",
-                 "_transactions", "accepted", "busy", "final", "refused", "sent_ns")
+    __slots__ = ("_backlog_max", "_batch", "_batch_bytes", "_next", "_open", "_port",
+                 "_read_ns", "_transactions", "accepted", "busy", "final", "refused", "sent_ns")
 
     def __init__(
         self, port: int, transactions: Sequence[bytes], read_ns: Callable[[], int], *,
         backlog_max: int, batch: int, batch_bytes: int = BODY_BYTES_MAX,
+        open_taker: Callable[[int], Awaitable[Taker]] = Connection.open,
     ) -> None:
         assert 0 < batch <= backlog_max
         self._port = port
+        self._open = open_taker
         self._transactions = transactions
         self._read_ns = read_ns
         self._backlog_max = backlog_max
@@ -54,7 +67,7 @@ class Feed:
                 nursery.start_soon(self._serve)
 
     async def _serve(self) -> None:
-        connection = await Connection.open(self._port)
+        connection = await self._open(self._port)
         try:
             while self._next < len(self._transactions):
                 waiting = self._next - self.final
@@ -76,7 +89,7 @@ class Feed:
         assert self._next > first, "no transaction is so large"
         return range(first, self._next)
 
-    async def _send(self, connection: Connection, numbers: Sequence[int]) -> None:
+    async def _send(self, connection: Taker, numbers: Sequence[int]) -> None:
         while numbers:
             now_ns = self._read_ns()
             for number in numbers:
