@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bench.compiled import activate, is_active
+from bench.manual import ClusterHelp, RunHelp
 
 if TYPE_CHECKING:
     from bench.cluster.run import Cluster
@@ -37,11 +38,6 @@ COMMIT_MARK = "  # commit "
 RUNS = Path("runs")
 UNTIL_STOPPED = "until stopped"
 USERS_HELP = "How many users there are; the shape of the day stays."
-FAULTS_HELP = (
-    "Who: validators=, relays= or observers= with a number, 10%, all, or f (as many validators "
-    "as may fail); peers=0,4 by their numbers; region=NAME. When: at=09:30 of the local day or "
-    "at=+90s from the start, until the end of the run or for=20m."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +60,6 @@ def cli() -> None:
     Exit codes: 0 passed; 99 a threshold failed; 104 bad configuration; 105 stopped by the
     user; 107 error in a scenario file; 110 an invariant broke; 111 the run is invalid.
     """
-
-
-class RunHelp(click.Command):
-    """The help of ``run`` also lists the scenarios and the faults that it takes by name."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Before the example, so that the example stays the last line."""
-        from sim.faults import get_fault_kinds
-        from sim.scenario import list_scenarios, load_scenario
-
-        with formatter.section("Scenarios"):
-            formatter.write_dl([
-                (name, load_scenario(name).question) for name in list_scenarios()
-            ])
-        with formatter.section("Faults"):
-            formatter.write_dl([
-                (verb, f"--fault '{kind.example}'") for verb, kind in get_fault_kinds().items()
-            ])
-            formatter.write_paragraph()
-            formatter.write_text(FAULTS_HELP)
-        super().format_epilog(ctx, formatter)
 
 
 @cli.command(
@@ -226,6 +201,7 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
 
 
 @cli.command(
+    cls=ClusterHelp,
     epilog="Example: veche cluster smoke --fault 'crash validators=1 at=+4m for=30s'",
 )
 @click.argument("scenario")
@@ -242,7 +218,7 @@ def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags b
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Change a setting of the scenario, its workload or the chain. Repeatable.")
 @click.option("--fault", "faults", multiple=True, metavar="SPEC",
-              help="Add a fault, as for veche run; it is done to real processes. Repeatable.")
+              help="Add a fault, as below; it is done to real processes. Repeatable.")
 @click.option("--stay", is_flag=False, flag_value=UNTIL_STOPPED, metavar="[DURATION]",
               help="Keep the nodes up after the day, until Ctrl-C or so long by the wall "
                    "clock; prints the command with which a citizen joins.")
@@ -382,9 +358,17 @@ def build(scenario: "Scenario", costs: "CostTable", workers: int | None) -> "Sim
     return Simulation(scenario, costs=costs, workers=count)
 
 
-def watch(simulation: "Simulation | Cluster", screen: "Screen") -> "RunResult":
-    """Run with a progress line; Ctrl-C stops at the next progress, a second one at once."""
-    with screen.watch() as show, catch_interrupt() as is_interrupted:
+def interrupt() -> None:
+    """In the middle of an event: nothing can be saved."""
+    raise KeyboardInterrupt
+
+
+def watch(
+    simulation: "Simulation | Cluster", screen: "Screen",
+    discard: Callable[[], None] = interrupt,
+) -> "RunResult":
+    """Run with a progress line; Ctrl-C stops at the next progress, a second one discards."""
+    with screen.watch() as show, catch_interrupt(discard) as is_interrupted:
 
         def observe(progress: "Progress") -> None:
             if is_interrupted():
@@ -414,15 +398,19 @@ def describe_hot_path() -> str:
 
 
 @contextmanager
-def catch_interrupt() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, or SIGTERM came; the run stops where its state is whole."""
-    pressed = []
+def catch_interrupt(discard: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, or SIGTERM came; the run stops where its state is whole.
+
+    Who presses again does not wait for that: ``discard`` is called in the signal's handler.
+    """
+    pressed: list[bool] = []
 
     def remember(_number: int, _frame: FrameType | None) -> None:
+        if pressed:
+            discard()
+            return
         pressed.append(True)
         click.echo("stopping, saving what there is; press again to discard it", err=True)
-        # the second one comes at once, in the middle of an event, and nothing can be saved
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, remember)
               for number in (signal.SIGINT, signal.SIGTERM)}
@@ -438,9 +426,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not __debug__:
         click.echo("veche: run it without python -O: its assertions are its safety", err=True)
         sys.exit(BAD_CONFIGURATION)
-    activate()
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    sys.exit(answer(words))
+    try:
+        activate()
+        code = answer(words)
+    except KeyboardInterrupt:  # so early that nothing was loaded
+        code = tell_stopped()
+    sys.exit(code)
+
+
+def tell_stopped() -> int:
+    """The exit code."""
+    click.echo("veche: stopped; nothing was saved", err=True)
+    return STOPPED
 
 
 def answer(words: list[str]) -> int:
@@ -450,8 +448,7 @@ def answer(words: list[str]) -> int:
     try:
         code = cli.main(words, prog_name="veche", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("veche: stopped; nothing was saved", err=True)
-        return STOPPED
+        return tell_stopped()
     except click.ClickException as error:
         click.echo(f"veche: {' '.join(error.format_message().split())}", err=True)
         return BAD_CONFIGURATION

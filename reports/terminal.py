@@ -159,8 +159,9 @@ class ProgressLine:
             self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Show this moment, if the last one shown is long enough ago."""
-        if self._quiet or progress.wall_s < self._due_s:
+        """Show this moment, if the last one shown is long enough ago, or the run's end."""
+        is_early = progress.wall_s < self._due_s and progress.virtual_ns != progress.end_ns
+        if self._quiet or is_early:
             return
         line = format_progress(progress, bar=self._live is not None)
         if self._live is not None:

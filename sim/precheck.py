@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from node.crypto import is_signature_valid
-from sim.workers import WorkerDied
+from sim.workers import WorkerDied, hold_interrupt
 
 MESSAGE_BYTES: Final = 32
 """Peers sign digests; anything else is left to whoever asks."""
@@ -41,7 +41,8 @@ class Precheck:
         self._file = mine.fileno()
         self._waiting: deque[tuple[bytes, bytes, bytes]] = deque()
         self.process = context.Process(target=run_precheck, args=(theirs,), daemon=True)
-        self.process.start()
+        with hold_interrupt():
+            self.process.start()
         theirs.close()
         os.set_blocking(self._file, False)
 

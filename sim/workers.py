@@ -10,8 +10,10 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Protocol, TypeAlias
@@ -117,7 +119,8 @@ class WorkerCrew:
                     target=run_worker, args=(factory, theirs), daemon=True
                 )
                 self._connections.append(mine)
-                process.start()
+                with hold_interrupt():
+                    process.start()
                 self._processes.append(process)
                 theirs.close()  # or the crew would never see the worker's end
         except BaseException:
@@ -244,6 +247,27 @@ def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None
             connection.send_bytes(message[:_INDEX_BYTES] + maker(message[_INDEX_BYTES:]))
     except (EOFError, OSError):
         return
+
+
+@contextmanager
+def hold_interrupt() -> Iterator[None]:
+    """Processes that are started within never hear Ctrl-C, not even before they can say so.
+
+    We hear it at the end: it must not come between a process and what that reads first. In the
+    main thread only.
+    """
+    resource_tracker.ensure_running()  # which would let it through again
+    pressed: list[int] = []
+    # blocked is what children inherit; another thread of ours may still be told
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def open_crew(factory: Factory, workers: int) -> Crew:

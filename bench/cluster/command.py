@@ -20,9 +20,11 @@ WELL = (Verdict.PASSED, Verdict.STOPPED)
 
 
 class Watch(Protocol):
-    """Runs a cluster with a progress line, and lets Ctrl-C stop it."""
+    """Runs a cluster with a progress line; Ctrl-C stops it, and the second discards it."""
 
-    def __call__(self, simulation: Cluster, screen: Screen, /) -> RunResult:
+    def __call__(
+        self, simulation: Cluster, screen: Screen, discard: Callable[[], None], /
+    ) -> RunResult:
         """The result."""
 
 
@@ -91,7 +93,7 @@ def run_cluster(
                 ("after", "the nodes stop (--stay keeps them up for citizens who join)"
                  if request.stay is None else "the nodes stay up"),
             ))
-        result = finish(watch(cluster, screen))
+        result = finish(watch(cluster, screen, cluster.discard))
         if result.verdict not in WELL:
             keep(nodes, folder)
     with tolerate_closed_pipe():

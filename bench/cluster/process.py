@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.places import Place
+from sim.workers import hold_interrupt
 
 VECHE = Path(__file__).parents[2] / "veche.py"
 LAST_WORDS_CHARS = 400
@@ -61,7 +62,8 @@ class Process:
         assert self._process is None
         self.starts += 1
         self.is_doomed = False
-        with self.place.log.open("ab") as log:
+        # before it has its group, Ctrl-C would reach it too
+        with self.place.log.open("ab") as log, hold_interrupt():
             self._process = subprocess.Popen(
                 [sys.executable, str(VECHE), "node", "--config", str(self.place.config),
                  "--until-eof"],
@@ -103,8 +105,11 @@ class Process:
             self._process.terminate()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it ended in this time and in order; if not, it is killed now."""
-        process, self._process = self._process, None
+        """Whether it ended in this time and in order; if not, it is killed now.
+
+        In a thread, for ``kill`` may end the wait.
+        """
+        process = self._process
         if process is None:
             return True
         try:
@@ -112,6 +117,7 @@ class Process:
         except subprocess.TimeoutExpired:
             process.kill()
             code = -signal.SIGKILL
+        self._process = None
         self._bury(process)
         return code == 0
 

@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,6 +152,9 @@ class Cluster:
         self.stopped = False
         self.converged = False
         self._stayed_s = 0.0
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._is_discarded = False
         self.faults = FaultSchedule(scenario.faults)
         self.faults.install(
             self.kernel, self.city, streams, midnight_ns=self.midnight_ns,
@@ -176,7 +179,7 @@ class Cluster:
 
         Whatever happens, no process that was started outlives this call. Raises ClusterFailed
         for a process that does not come up or dies by itself, and KeyboardInterrupt if that
-        came before there was a city.
+        came before there was a city or if the run was discarded.
         """
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         broken: InvariantBroken | None = None
@@ -189,6 +192,7 @@ class Cluster:
             for process in self.processes:
                 process.kill(keep_disk=True)
             self.people.close()
+        self._require_wanted()
         wall_s = time.perf_counter() - began_s - self._stayed_s
         self.city.blocks.finish()
         ended = Ended(
@@ -198,10 +202,28 @@ class Cluster:
             broken=broken or self.city.broken, workers=self.settings.workers,
             cores=len(os.sched_getaffinity(0)), host=HOST,
         )
-        return self._mark(gather_result(
+        result = self._mark(gather_result(
             ended, floor=measure_crypto_floor(time.process_time_ns), wall_s=wall_s,
             main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
         ))
+        self._require_wanted()
+        return result
+
+    def discard(self) -> None:
+        """End the run at once and without a result. Safe in a signal handler, at any moment."""
+        self._is_discarded = True
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._give_up)
+
+    def _require_wanted(self) -> None:
+        if self._is_discarded:
+            raise KeyboardInterrupt
+
+    def _give_up(self) -> None:
+        self._scope.cancel()
+        for process in self.processes:
+            process.kill(keep_disk=True)
 
     def _mark(self, result: RunResult) -> RunResult:
         """What a cluster knows besides; and a driver that was late makes the run invalid."""
@@ -249,15 +271,21 @@ class Cluster:
         self._links.send(peer, frame)
 
     async def _live(self, progress: Callable[[Progress], None], began_s: float) -> None:
+        self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             try:
-                await self._start(nursery)
-                await self._wait_one_chain(progress, began_s)
-                self.people.start()
-                await self._advance(progress, began_s)
-                await self._settle()
-                if self.settings.stay is not None:
-                    await self._stay(self.settings.stay, progress)
+                with self._scope:
+                    if self._is_discarded:
+                        return
+                    await self._start(nursery)
+                    await self._wait_one_chain(progress, began_s)
+                    self.people.start()
+                    await self._advance(progress, began_s)
+                    await self._settle()
+                    if not self.stopped:
+                        self._tell(progress, began_s, is_last=True)
+                    if self.settings.stay is not None:
+                        await self._stay(self.settings.stay, progress)
             finally:
                 with trio.CancelScope(shield=True):
                     await self._stop()
@@ -399,10 +427,14 @@ class Cluster:
         self.city.bury_doomed()
         require_alive(self.processes)
 
-    def _tell(self, progress: Callable[[Progress], None], began_s: float) -> None:
+    def _tell(
+        self, progress: Callable[[Progress], None], began_s: float, *, is_last: bool = False
+    ) -> None:
         counts = self.people.count()
+        # the goal has room for a slow office; whoever needs none of it is done before
+        end_ns = self.kernel.now_ns if is_last else self.people.goal_ns
         moment = Progress(
-            virtual_ns=self.kernel.now_ns, start_ns=self.start_ns, end_ns=self.people.goal_ns,
+            virtual_ns=self.kernel.now_ns, start_ns=self.start_ns, end_ns=end_ns,
             midnight_ns=self.midnight_ns, wall_s=time.perf_counter() - began_s,
             backlog=counts.accepted - counts.final, blocks=self.city.blocks.height,
             final_count=counts.final, offered_count=counts.offered,

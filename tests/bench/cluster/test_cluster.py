@@ -56,7 +56,7 @@ def start(folder, *words):
         [sys.executable, str(ROOT / "veche.py"), "cluster", *SMALL, *words,
          "--out", str(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
     )
 
 
@@ -116,6 +116,44 @@ async def test_whoever_ends_the_driver_leaves_nothing_behind(tmp_path, number):
     with trio.fail_after(30):
         while (tmp_path / "run.nodes").exists():  # noqa: ASYNC110 - the janitor's work
             await trio.sleep_until(trio.current_time() + 0.05)
+
+
+def has_worker(process):
+    """Whether it has started the process that makes ballots, which may still be loading."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+               for child in children)
+
+
+def has_nodes(process):
+    """Whether it has started nodes."""
+    return len(list_processes(process.args[-1])) > 1
+
+
+def read_and_press_again(process):
+    """What it says until its end; where it says that it is stopping, it is told once more."""
+    told = ""
+    for line in process.stderr:
+        told += line
+        if line.startswith("stopping, "):
+            os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    return told
+
+
+@pytest.mark.parametrize("is_up", [has_worker, has_nodes], ids=["at-once", "twice"])
+async def test_ctrl_c_is_answered_in_a_sentence(tmp_path, is_up):
+    process = start(tmp_path / "run")
+    with trio.fail_after(60):
+        while not is_up(process):  # noqa: ASYNC110 - it is not our child
+            await trio.sleep_until(trio.current_time() + 0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+    told = await trio.to_thread.run_sync(read_and_press_again, process)
+    assert process.returncode == 105, told
+    assert told.strip().endswith("veche: stopped; nothing was saved")
+    assert "Traceback" not in told
+    assert [*tmp_path.iterdir()] == []
+    await wait_no_process(tmp_path)
 
 
 async def test_a_node_that_dies_by_itself_ends_the_run_and_its_words_are_kept(tmp_path):
