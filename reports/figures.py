@@ -270,9 +270,11 @@ def draw_blocks(result: RunResult) -> str:
         caption=(
             "The line is the middle of neighbouring blocks, the band their smallest to "
             "largest; each block that needed a later round has its own dot."
+            if len(times) > DOTS_MAX else "Each block is a dot."
         ),
         keys=(
-            Key(label="block", ink=Ink.MAIN), *((LATER_KEY,) if later.any() else ()),
+            Key(label="block", ink=Ink.MAIN, shape="line" if len(times) > DOTS_MAX else "dot"),
+            *((LATER_KEY,) if later.any() else ()),
             *_fault_keys(result),
         ),
         height_in=3.3, narrow_height_in=3.3,

@@ -28,6 +28,7 @@ from reports.wording import (
     format_clock,
     format_number,
     format_seconds,
+    is_simulated,
 )
 from sim.result import RunResult, Verdict
 
@@ -45,7 +46,7 @@ def build_page(result: RunResult) -> str:
         ("judgement", "Judgement", _judgement(result)),
         ("load", "Load and backlog", draw_flow(result)),
         ("latency", "Latency", draw_latency(result) + draw_cdf(result)),
-        ("way", "Where the time goes", draw_stages(result) + build_stages(result)),
+        ("way", "Where the time goes", _way(result)),
         ("chain", "Blocks and propagation", draw_blocks(result) + _propagation(result)),
         ("network", "Traffic", _traffic(result)),
         ("processes", "Processes", _processes(result)),
@@ -102,6 +103,12 @@ def _judgement(result: RunResult) -> str:
     )
 
 
+def _way(result: RunResult) -> str:
+    if result.stages and not result.metrics.get("final.count", 1):
+        return f"<p>No {html.escape(result.subject)} was final: there is no way to show.</p>"
+    return draw_stages(result) + build_stages(result)
+
+
 def _propagation(result: RunResult) -> str:
     rows = []
     for name, label in (
@@ -130,17 +137,33 @@ def _processes(result: RunResult) -> str:
         "more than one machine has room for beside the nodes.</p>" if asked else ""
     )
     return (
-        "<p>This was a cluster: real processes on one machine, over TCP. Processor time by "
+        "<p>This was a cluster: real processes on one machine, over TCP"
+        f"{_describe_speed(result)}. Processor time by "
         "kind of work, in microseconds per final transaction of the whole run, starts and "
         "preparations included; <em>other</em> is the event loop, links, HTTP and the "
         f"garbage collector.</p>{table}{reads}"
     )
 
 
+def _describe_speed(result: RunResult) -> str:
+    config = result.config
+    speed = config.get("speed") if isinstance(config, dict) else None
+    if not isinstance(speed, int | float) or speed == 1:
+        return ""
+    return (f". All times on this page are the city's, which passed {speed:g} times as fast "
+            "as the clock; processor time alone is the clock's")
+
+
 def _theory(result: RunResult) -> str:
     table = build_theory(result)
     if not table:
         return ""
+    if not is_simulated(result):
+        return (
+            "<p>These laws hold for any such system over a long time. This run was a short "
+            "part of a day, in which chance and the first and last who wait weigh much: the "
+            "ratios inform, and nothing is judged by them.</p>" + table
+        )
     return (
         "<p>A simulator can be wrong without looking wrong. These laws hold for any such "
         "system, whatever its rules, so a ratio far from one would be an error of ours.</p>"
@@ -154,9 +177,11 @@ def _provenance(result: RunResult) -> str:
         ("Scenario", result.scenario), ("Host", describe_host(result)),
         ("Seed", str(result.seed)), ("Commit", result.commit),
         ("Configuration", result.config_hash),
-        ("Cost table", f"{result.costs} {result.costs_hash}".rstrip()),
-        ("Simulated over measured", result.fidelity),
-        ("Journal digest", result.digest), ("Versions", versions),
+        *((
+            ("Cost table", f"{result.costs} {result.costs_hash}".rstrip()),
+            ("Simulated over measured", result.fidelity), ("Journal digest", result.digest),
+        ) if is_simulated(result) else ()),
+        ("Versions", versions),
     )
     rows = "".join(
         f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts if value

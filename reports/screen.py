@@ -48,10 +48,10 @@ class Screen:
         self._quiet = quiet or as_json
 
     def before(
-        self, scenario: Scenario, costs: CostTable, hot_path: str,
+        self, scenario: Scenario, costs: CostTable | None, hot_path: str,
         more: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """The configuration; ``more`` is what another host than the simulated adds."""
+        """The configuration; ``more`` is what a host adds, and a real one has no ``costs``."""
         if self._quiet:
             return
         parts = scenario.build_topology_config()
@@ -64,7 +64,9 @@ class Screen:
             ("engine", scenario.params.engine),
             ("blocks", f"every {scenario.params.block_interval_ns / 1e9:g} s"),
             ("seed", str(scenario.seed)),
-            ("costs", f"{costs.name}, {costs.digest}, on {costs.machine}"),
+            *(() if costs is None else (
+                ("costs", f"{costs.name}, {costs.digest}, on {costs.machine}"),
+            )),
             ("day", f"{scenario.workload.opens} to {scenario.workload.closes}"),
             ("faults", faults or "none"),
             ("hot path", hot_path), *more,

@@ -10,6 +10,7 @@ from reports.wording import (
     describe_measured,
     describe_verdict,
     format_metric,
+    is_simulated,
 )
 from sim.result import RunResult, Verdict
 
@@ -38,7 +39,8 @@ def build_summary(result: RunResult) -> str:
         for name in HEADLINE
         if name in result.metrics
     ]
-    lines += ["", f"Digest `{result.digest}`, commit `{result.commit}`.", ""]
+    digest = f"Digest `{result.digest}`, commit" if is_simulated(result) else "Commit"
+    lines += ["", f"{digest} `{result.commit}`.", ""]
     if result.reproduce:
         lines += ["```", result.reproduce, "```", ""]
     return "\n".join(lines)

@@ -23,6 +23,8 @@ from reports.wording import (
     format_metric,
     format_number,
     format_seconds,
+    is_simulated,
+    list_metrics,
 )
 from sim.progress import Progress
 from sim.result import RunResult, Verdict
@@ -85,7 +87,7 @@ LINES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     )),
     ("machine", (
         ("wall_s", "wall"), ("wall_over_floor", "times the crypto floor"),
-        ("rss_peak_mb", "peak memory"),
+        ("cluster.cpu_s", "of processor, all nodes"), ("rss_peak_mb", "peak memory"),
     )),
     ("theory", (
         ("little.ratio", "of Little's law"), ("low_load_wait.ratio", "of the wait at low load"),
@@ -209,7 +211,8 @@ def print_result(console: Console, result: RunResult, *, saved: bool = False) ->
 def print_ending(console: Console, result: RunResult, folder: str) -> None:
     """Where the run lies, and as the last line how to run it again."""
     console.print()
-    console.print(Text(f"  digest  {result.digest}", style="dim"), soft_wrap=True)
+    if is_simulated(result):  # what is real does not repeat to the bit
+        console.print(Text(f"  digest  {result.digest}", style="dim"), soft_wrap=True)
     console.print(Text(f"  folder  {folder}"), soft_wrap=True)
     console.print(Text(f"  page    {folder}/report.html"), soft_wrap=True)
     console.print(Text(result.reproduce), soft_wrap=True)
@@ -250,11 +253,12 @@ def _pack(parts: Sequence[str], room: int) -> list[str]:
 
 
 def _results(result: RunResult) -> Iterable[tuple[str, list[str]]]:
+    metrics = list_metrics(result)
     for label, parts in LINES:
         found = [
-            f"{_compact(name, result.metrics[name])} {word}".rstrip()
+            f"{_compact(name, metrics[name])} {word}".rstrip()
             for name, word in parts
-            if name in result.metrics
+            if name in metrics
         ]
         if found:
             yield label, found

@@ -1,5 +1,7 @@
 """Numbers and verdicts as people read them; the same words on the page and in the terminal."""
 
+from collections.abc import Mapping
+
 from sim.registry import get_metric
 from sim.result import SIMULATED, RunResult, Verdict
 from sim.thresholds import Threshold, ThresholdOutcome
@@ -14,6 +16,9 @@ VERDICT_WORDS: dict[Verdict, str] = {
 
 # Of what was judged to hold, to fail, or not at all
 SIGNS: dict[bool | None, str] = {True: "✓", False: "✗", None: "—"}
+
+OF_THE_SIMULATOR = {"crypto_floor_s", "wall_over_floor", "little.ratio", "low_load_wait.ratio"}
+"""What judges how a simulation computes, and nothing that is real."""
 
 NOT_MEASURED = "not measured"
 
@@ -113,9 +118,22 @@ def describe_verdict(result: RunResult) -> str:
     return f"All {plural(len(result.thresholds), 'threshold')} hold, every invariant held."
 
 
+def is_simulated(result: RunResult) -> bool:
+    """Whether peers, their work and their time were virtual, and words about that mean much."""
+    return result.host == SIMULATED
+
+
+def list_metrics(result: RunResult) -> Mapping[str, float]:
+    """Those that say something of this host: a cluster has no engine, and the clock's pace."""
+    if is_simulated(result):
+        return result.metrics
+    return {name: value for name, value in result.metrics.items()
+            if not name.startswith("engine.") and name not in OF_THE_SIMULATOR}
+
+
 def describe_host(result: RunResult) -> str:
     """What ran the peers, for whoever must not take one for the other."""
-    if result.host == SIMULATED:
+    if is_simulated(result):
         return "simulated: virtual peers in virtual time"
     return f"{result.host}: real processes on one machine, over TCP, by the wall clock"
 

@@ -101,7 +101,7 @@ def _describe_end(simulation: Ended, late_ns: int) -> str:
     if simulation.broken is not None:
         return str(simulation.broken)
     if simulation.stopped:
-        return f"stopped by the user at {at} of the virtual day: a partial result"
+        return f"stopped by the user at {at} of the city's day: a partial result"
     if late_ns:
         return f"the load generator was {late_ns} ns late; make ticks shorter"
     if simulation.people.obstacle:

@@ -51,6 +51,7 @@ ALLOWED = {
     ("sim.precheck", "multiprocessing"): "checks signatures in a process of its own",
     ("sim.precheck", "os"): "reads and writes that process's pipe without waiting",
     ("sim.precheck", "signal"): "it leaves Ctrl-C to the parent",
+    ("sim.workers", "contextlib"): "holds Ctrl-C back while they start",
     ("sim.workers", "os"): "they give way to whoever is waited for",
     ("sim.workers", "select"): "waits for those processes",
     ("sim.workers", "signal"): "they leave Ctrl-C to the parent",

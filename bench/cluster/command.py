@@ -85,7 +85,7 @@ def run_cluster(
         )
         cluster = Cluster(window.scenario, settings, costs)
         with tolerate_closed_pipe():
-            screen.before(window.scenario, costs, hot_path, (
+            screen.before(window.scenario, None, hot_path, (
                 ("host", f"a cluster of {window.scenario.peers} real processes, over TCP"),
                 ("part", window.about),
                 ("speed", f"{request.speed:g} times the clock: a block each "

@@ -214,3 +214,35 @@ def test_a_clusters_page_says_so_and_what_each_process_cost(election):
     assert page.count("killed 1 time") == 1
     final = election.metrics["final.count"]
     assert f">{6e6 / final:,.0f}<" in page
+
+
+def test_a_clusters_page_has_no_words_of_the_simulators(election):
+    fast = {**election.config, "speed": 20.0}
+    theory = (replace(election.theory[0], measured=9 * election.theory[0].predicted),)
+    result = replace(election, host="cluster", theory=theory, config=fast)
+    page = build_page(replace(result, host="simulated"))
+    assert "Journal digest" in page
+    assert 'aria-label="fails"' in page[page.index('<section id="theory">'):]
+    page = build_page(result)
+    for words in ("Journal digest", "Cost table", "engine.events"):
+        assert words not in page.partition('download="result.json"')[0]
+    laws = page[page.index('<section id="theory">'):page.index('<section id="provenance">')]
+    assert "nothing is judged" in laws
+    assert laws.count('aria-label="not judged"') == 1
+    assert "within" not in laws
+
+
+def test_the_way_of_nothing_is_not_drawn(election):
+    nothing = replace(election, metrics={**election.metrics, "final.count": 0})
+    page = build_page(nothing)
+    assert "No ballot was final" in page
+    assert 'id="figure-stages"' not in page
+    assert 'id="figure-stages"' in build_page(election)
+
+
+def test_a_few_blocks_are_dots_and_many_a_line(election):
+    assert "Each block is a dot." not in build_page(election)
+    few = {name: column[:100] for name, column in election.blocks.items()}
+    page = build_page(replace(election, blocks=few))
+    assert "Each block is a dot." in page
+    assert "the band their smallest" not in page

@@ -157,6 +157,25 @@ def test_plain_progress_comes_at_intervals_and_quiet_says_nothing():
         assert len(out.getvalue().splitlines()) == count
 
 
+def test_the_last_moment_is_shown_however_soon_it_comes():
+    out = io.StringIO()
+    with ProgressLine(Console(file=out, width=80), quiet=False) as line:
+        line.show(progress(wall_s=0))
+        last = progress(wall_s=1)
+        line.show(replace(last, end_ns=last.virtual_ns))
+    assert "100 %" in out.getvalue().splitlines()[-1]
+
+
+def test_a_cluster_s_results_have_no_words_of_the_simulator_s():
+    simulated = build_election(2_000)
+    real = replace(simulated, host="cluster")
+    words = ("digest", "crypto floor", "engine", "theory", "Digest")
+    said = "\n".join([*show(simulated), build_summary(simulated)])
+    assert [word for word in words if word in said] == list(words)
+    said = "\n".join([*show(real), build_summary(real)]).replace("wall_over_floor", "")
+    assert [word for word in words if word in said] == []
+
+
 def test_a_terminal_s_progress_line_stays_in_place():
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=True)
