@@ -151,7 +151,7 @@ def _describe_speed(result: RunResult) -> str:
     if not isinstance(speed, int | float) or speed == 1:
         return ""
     return (f". All times on this page are the city's, which passed {speed:g} times as fast "
-            "as the clock; processor time alone is the clock's")
+            "as the clock; only processor and wall time are the clock's")
 
 
 def _theory(result: RunResult) -> str:

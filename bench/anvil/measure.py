@@ -14,8 +14,8 @@ import trio
 from bench.anvil.chain import POLL_S, Chain, Rpc, encode_transfer, read_quantity
 from bench.anvil.installed import Installed
 from bench.cluster.door import ENDS
+from bench.cluster.errors import single_out
 from bench.cluster.feed import Feed
-from bench.cluster.run import single_out
 from bench.cluster.saturated import Load
 from bench.fidelity.real import read_cpu_s
 from bench.figures import Figure, MeasurementFailed

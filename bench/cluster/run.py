@@ -12,8 +12,8 @@ from outside is put on it at the moment at which it is seen.
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import trio
 
 from bench.cluster.archive import Archive
 from bench.cluster.city import PEAK, ClusterCity
-from bench.cluster.errors import ClusterFailed
+from bench.cluster.errors import ClusterFailed, single_out
 from bench.cluster.places import LINK_LIMITS, furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.cluster.proxy import Proxies, Way
@@ -86,18 +86,6 @@ class ClusterSettings:
     speed: float
     workers: int
     stay: Stay | None = None
-
-
-@contextmanager
-def single_out() -> Iterator[None]:
-    """What one task alone has raised comes out as it is, for those who know it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from None
 
 
 class Cluster:

@@ -1,12 +1,13 @@
 """One run of a saturated cluster: ballots signed ahead, pushed, and found on the disk."""
 
 import os
+import signal
 import sqlite3
 import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ import trio
 
 from bench.ballots import make_ballots, make_deeds, make_identity
 from bench.cluster.door import ENDS
+from bench.cluster.errors import single_out
 from bench.cluster.feed import Feed
 from bench.cluster.follower import Follower, Json, Told
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
-from bench.cluster.run import single_out
 from bench.figures import MeasurementFailed
 from bench.floor import measure_check_ns
 from node.block import decode_block
@@ -219,7 +220,10 @@ def sign(town: Town, load: Load) -> Signed:
     """Deeds and ballots, by all cores."""
     cores = len(os.sched_getaffinity(0))
     alone_ns = measure_check_ns()
-    with ProcessPoolExecutor(cores) as pool:
+    # Ctrl-C is for us, who let go of what is not made yet
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(cores, initializer=deaf) as pool, ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         checks = list(pool.map(measure_check_ns, range(cores)))
         chunks = pool.map(partial(sign_chunk, town.chain_id), range(0, load.ballots, CHUNK))
         voters = [make_identity(10 + number) for number in range(load.ballots)]

@@ -97,8 +97,9 @@ def measure_one_way_ns() -> int:
     return round(statistics.median(spans))
 
 
-def measure_check_ns() -> float:
-    """What a check of a signature takes now: a machine is not always equally fast."""
+def probe_machine_ns() -> float:
+    """What a check of a signature takes now, timed as the cost table's: a machine is not always
+    equally fast."""
     identity, message = make_identity(1), bytes(32)
     signature = identity.sign(message)
 
@@ -209,9 +210,9 @@ class Comparison:
         tries: list[tuple[float, Trace, float]] = []
         for _ in range(TRIES):
             folder = Path(tempfile.mkdtemp(dir=self._folder))
-            probes = [measure_check_ns()]
+            probes = [probe_machine_ns()]
             trace = RealRun(town, load, folder).run()
-            probes.append(measure_check_ns())
+            probes.append(probe_machine_ns())
             shutil.rmtree(folder)
             strangers = trace.spent.strangers_s / trace.spent_over_s
             speed_ratio = self.costs.ns[WorkKind.CHECK_SIGNATURE] / statistics.fmean(probes)

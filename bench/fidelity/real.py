@@ -10,10 +10,9 @@ from pathlib import Path
 import trio
 
 from bench.cluster.door import Door, Handed
-from bench.cluster.errors import ClusterFailed
+from bench.cluster.errors import ClusterFailed, single_out
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
-from bench.cluster.run import single_out
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
