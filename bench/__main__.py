@@ -30,7 +30,7 @@ from bench.kernel import measure_kernel
 from bench.memory import measure_observer
 from bench.nodes import measure_nodes
 from bench.saturation import measure_saturation
-from bench.table import format_table
+from bench.table import WIDTH, format_table
 from bench.transactions import measure_transactions
 from bench.writable import WRITABLE
 from sim.errors import SimError
@@ -157,7 +157,7 @@ def cluster(
         "ballots": ballots, "backlog": backlog, "repeats": repeats, "anvil": told,
     }
     report(figures, settings, path)
-    click.echo(f"\n{told}")
+    click.echo(f"\n{click.wrap_text(told, WIDTH)}")
 
 
 def find_anvil(folder: Path | None, load: Load) -> tuple[Anvil | None, str]:
@@ -167,7 +167,7 @@ def find_anvil(folder: Path | None, load: Load) -> tuple[Anvil | None, str]:
     except NotInstalled as error:
         if folder is not None:
             raise click.UsageError(f"--anvil {folder}: {error}") from error
-        return None, f"anvil: not installed, so not measured; {INSTALL} installs it"
+        return None, f"anvil: not installed, so not measured; with Node.js: {INSTALL}"
 
 
 def report(figures: list[Figure], settings: dict[str, Json], path: Path | None) -> None:

@@ -117,11 +117,12 @@ class Anvil:
         """The comparison in a line, from ``list_figures``."""
         name = f"anvil {self.installed.version}"
         found = {figure.name: figure.median for figure in figures}
-        if self.failure:
+        if not self.runs:
             return f"{name}: not measured, {self.failure}"
+        failed = f"; then it failed: {self.failure}" if self.failure else ""
         return (
             f"{name}: {format_number(found['anvil.transfers_per_s'])} transfers/s; the cluster "
-            f"carries {found['anvil.ratio']:.2f} times as many ballots"
+            f"carries {found['anvil.ratio']:.2f} times as many ballots{failed}"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from bench.__main__ import main
+from bench.__main__ import find_anvil, main
 from bench.anvil.installed import FOLDER, NotInstalled, describe_platform, find_installed
 from bench.anvil.keeper import __file__ as keeper
 from bench.anvil.measure import Anvil
@@ -162,10 +162,29 @@ def test_a_folder_without_it_is_told_before_anything_is_measured(folder, missing
     assert "is not there" in answer.output
 
 
-def test_nothing_is_found_without_node(folder, monkeypatch):
+def test_without_node_nothing_is_found_and_a_line_tells_what_to_do(folder, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotInstalled, match="no node"):
         find_installed(folder)
+    anvil, told = find_anvil(None, LOAD)
+    assert anvil is None
+    assert told == (
+        "anvil: not installed, so not measured; with Node.js: npm install --prefix bench/anvil"
+    )
+
+
+def test_a_run_that_fails_after_others_is_told_beside_them(folder):
+    anvil = make_anvil(folder)
+    anvil.sign()
+    anvil.run()
+    (anvil.installed.binary.parent / "dead").touch()
+    anvil.run()
+    anvil.run()
+    figures = anvil.list_figures([100.0, 100.0, 100.0])
+    assert len(figures[0].values) == 1
+    told = anvil.describe(figures)
+    assert "transfers/s" in told
+    assert "then it failed: anvil ended by itself" in told
 
 
 def test_a_folder_and_none_is_a_contradiction(folder):
