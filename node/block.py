@@ -6,7 +6,7 @@ the re-stamping that stalled Besu (#6732) has nothing to get wrong; the seals si
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.codec import Value, decode, encode, is_below
 from node.crypto import digest
@@ -49,8 +49,7 @@ class Header:
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(NamedTuple):
     """A commit seal: which validator of the header's list, and its signature."""
 
     validator: int
@@ -84,7 +83,7 @@ def make_block(
     header: Header, round_number: int, seals: tuple[Seal, ...], bundles: tuple[bytes, ...]
 ) -> Block:
     """A block with its encoding."""
-    encoded = _encode_head(header, round_number, seals) + encode(bundles)
+    encoded = encode_head(header, round_number, seals) + encode(bundles)
     return Block(header, round_number, seals, bundles, encoded)
 
 
@@ -92,13 +91,13 @@ def seal_block(block: Block, round_number: int, seals: tuple[Seal, ...]) -> Bloc
     """``block`` as it was sealed in ``round_number``."""
     assert len(seals) <= len(block.header.validators)
     # every validator seals each block: its bundles, nearly all of it, are not encoded again
-    before = len(_encode_head(block.header, block.round, block.seals))
-    encoded = _encode_head(block.header, round_number, seals) + block.encoded[before:]
+    before = len(encode_head(block.header, block.round, block.seals))
+    encoded = encode_head(block.header, round_number, seals) + block.encoded[before:]
     return Block(block.header, round_number, seals, block.bundles, encoded)
 
 
-def _encode_head(header: Header, round_number: int, seals: tuple[Seal, ...]) -> bytes:
-    """All of a block's encoding that comes before its bundles."""
+def encode_head(header: Header, round_number: int, seals: tuple[Seal, ...]) -> bytes:
+    """A block's encoding up to its bundles, which the header names: it tells blocks apart."""
     sealed: Value = [[seal.validator, seal.signature] for seal in seals]
     return _ARRAY_OF_4 + encode(header.encoded) + encode(round_number) + encode(sealed)
 

@@ -10,7 +10,7 @@ is done with an input is said in the file of the noun that it concerns.
 
 from typing import Final, assert_never
 
-from node.block import Block, decode_block
+from node.block import Block, decode_block, encode_head
 from node.bundle import Bundle
 from node.chain import Chain, Step, decode_bundles, describe_final
 from node.consensus.authorities import compute_first_proposer
@@ -380,7 +380,10 @@ class Node:
             return
         onward = self.gossip.get_onward(None)
         if onward and is_spreader(block.header, self.identity.public):
-            effects.append(Spread(onward, frame_block(block.encoded), block.header.digest))
+            # many seal a block with the same seals; one process then holds one frame of them
+            key = encode_head(block.header, block.round, block.seals)
+            frame = self.work.once(frame_block, key, block.encoded)
+            effects.append(Spread(onward, frame, block.header.digest))
         step = self.chain.adopt(block, self.chain.verify_next(block, self.work))
         effects += step.done
         self._upon_adopted(now, block, effects)

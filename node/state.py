@@ -30,7 +30,7 @@ _SIZE_BYTES: Final = 2
 _RECORD: Final = b"veche/record\0"
 _BUCKET: Final = b"veche/bucket\0"
 _NODE: Final = b"veche/node\0"
-_NO_CHILDREN: Final = EMPTY_ROOT * _WIDTH
+_NO_CHILDREN: Final = _NODE + EMPTY_ROOT * _WIDTH
 _SIBLINGS_BYTES: Final = DIGEST_BYTES * (_WIDTH - 1)
 
 _Change: TypeAlias = tuple[Digest, bytes, bytes | None]
@@ -38,14 +38,14 @@ _Change: TypeAlias = tuple[Digest, bytes, bytes | None]
 
 
 class _Bucket:
-    """Records in order and, side by side, their leaves.
+    """Records in order, in a list that nobody changes any more, and their leaves side by side.
 
     An object per record with its digest would cost more memory than the record.
     """
 
     __slots__ = ("digest", "leaves", "records")
 
-    def __init__(self, leaves: bytes, records: tuple[bytes, ...]) -> None:
+    def __init__(self, leaves: bytes, records: list[bytes]) -> None:
         assert len(leaves) == DIGEST_BYTES * len(records)
         self.leaves = leaves
         self.records = records
@@ -53,15 +53,18 @@ class _Bucket:
 
 
 class _Node:
-    """16 subtrees, their digests side by side; a bucket stands only below the last level."""
+    """16 subtrees, and what is hashed: ``_NODE`` and their digests side by side.
 
-    __slots__ = ("children", "digest", "digests")
+    A bucket stands only below the last level.
+    """
 
-    def __init__(self, children: "list[_Node | _Bucket | None]", digests: bytes) -> None:
-        assert len(digests) == len(_NO_CHILDREN)
+    __slots__ = ("children", "digest", "hashed")
+
+    def __init__(self, children: "list[_Node | _Bucket | None]", hashed: bytes) -> None:
+        assert len(hashed) == len(_NO_CHILDREN)
         self.children = children
-        self.digests = digests
-        self.digest: Digest = sha256(_NODE + digests).digest()
+        self.hashed = hashed
+        self.digest: Digest = sha256(hashed).digest()
 
 
 _Place: TypeAlias = _Node | _Bucket | None
@@ -135,7 +138,7 @@ class State:
                 continue
             if level == _DEPTH:
                 assert not isinstance(now, _Node)
-                yield number, now.records if now else ()
+                yield number, tuple(now.records) if now else ()
                 continue
             mine, others = _list_children(now), _list_children(old)
             pending.extend(
@@ -155,8 +158,8 @@ class State:
             if found is None:
                 break
             assert isinstance(found, _Node)
-            at = DIGEST_BYTES * nibble
-            siblings.append(found.digests[:at] + found.digests[at + DIGEST_BYTES :])
+            at = len(_NODE) + DIGEST_BYTES * nibble
+            siblings.append(found.hashed[len(_NODE) : at] + found.hashed[at + DIGEST_BYTES :])
             found = found.children[nibble]
         if found is None:
             return encode([siblings, b"", 0, []])
@@ -165,9 +168,9 @@ class State:
         head = len(key).to_bytes(_SIZE_BYTES, "big") + key
         at = bisect_left(records, head)
         if at < len(records) and records[at].startswith(head):
-            return encode([siblings, found.leaves, at, records[at : at + 1]])
+            return encode([siblings, found.leaves, at, tuple(records[at : at + 1])])
         before = max(at - 1, 0)
-        return encode([siblings, found.leaves, before, records[before : at + 1]])
+        return encode([siblings, found.leaves, before, tuple(records[before : at + 1])])
 
 
 EMPTY_STATE: Final = State(None)
@@ -182,13 +185,13 @@ def build_state(buckets: Iterable[tuple[int, tuple[bytes, ...]]]) -> State:
     for number, records in buckets:
         assert records, "an empty bucket does not stand in the tree"
         leaves = b"".join([sha256(_RECORD + record).digest() for record in records])
-        level[number] = _Bucket(leaves, records)
+        level[number] = _Bucket(leaves, list(records))
     for _ in range(_DEPTH):
         parents: dict[int, list[_Place]] = {}
         for number, child in level.items():
             parents.setdefault(number >> 4, [None] * _WIDTH)[number & 15] = child
         level = {
-            number: _Node(children, b"".join([
+            number: _Node(children, _NODE + b"".join([
                 EMPTY_ROOT if child is None else child.digest for child in children
             ]))
             for number, children in parents.items()
@@ -220,7 +223,7 @@ def _change_node(node: _Node | None, level: int, entries: list[_Change]) -> _Nod
     assert entries
     children: list[_Node | _Bucket | None]
     children = [None] * _WIDTH if node is None else node.children.copy()
-    digests = _NO_CHILDREN if node is None else node.digests
+    hashed = bytearray(_NO_CHILDREN if node is None else node.hashed)
     for nibble, group in _group(level, entries):
         child = children[nibble]
         changed: _Node | _Bucket | None
@@ -231,10 +234,9 @@ def _change_node(node: _Node | None, level: int, entries: list[_Change]) -> _Nod
             assert not isinstance(child, _Bucket)
             changed = _change_node(child, level + 1, group)
         children[nibble] = changed
-        at = DIGEST_BYTES * nibble
-        digest = EMPTY_ROOT if changed is None else changed.digest
-        digests = digests[:at] + digest + digests[at + DIGEST_BYTES :]
-    return None if digests == _NO_CHILDREN else _Node(children, digests)
+        at = len(_NODE) + DIGEST_BYTES * nibble
+        hashed[at : at + DIGEST_BYTES] = EMPTY_ROOT if changed is None else changed.digest
+    return None if hashed == _NO_CHILDREN else _Node(children, bytes(hashed))
 
 
 def _group(level: int, entries: list[_Change]) -> Iterable[tuple[int, list[_Change]]]:
@@ -253,9 +255,10 @@ def _group(level: int, entries: list[_Change]) -> Iterable[tuple[int, list[_Chan
 
 def _change_bucket(bucket: _Bucket | None, entries: list[_Change]) -> _Bucket | None:
     leaves: bytes = b""
-    records: tuple[bytes, ...] = ()
+    records: list[bytes] = []
     if bucket is not None:
-        leaves, records = bucket.leaves, bucket.records
+        # copied once: each copy counts one reference more in each record
+        leaves, records = bucket.leaves, bucket.records.copy()
     for _, head, record in entries:
         at = after = bisect_left(records, head)
         if at < len(records) and records[at].startswith(head):
@@ -263,10 +266,10 @@ def _change_bucket(bucket: _Bucket | None, entries: list[_Change]) -> _Bucket | 
         before, rest = leaves[: at * DIGEST_BYTES], leaves[after * DIGEST_BYTES :]
         if record is None:
             leaves = before + rest
-            records = records[:at] + records[after:]
+            del records[at:after]
         else:
-            leaves = before + sha256(_RECORD + record).digest() + rest
-            records = records[:at] + (record,) + records[after:]  # noqa: RUF005  # twice as fast
+            leaves = b"".join((before, sha256(_RECORD + record).digest(), rest))
+            records[at:after] = [record]
     return _Bucket(leaves, records) if records else None
 
 

@@ -14,6 +14,7 @@ from node.errors import NodeError
 from node.execution import execute_bundles
 from node.transaction import decode_transaction
 from node.types import Signature
+from node.wire import frame_block
 from node.work import Work
 from sim.precheck import Precheck
 
@@ -70,6 +71,7 @@ class SharedWork(Work):
             decode_transaction: _Memo(REMEMBERED_TRANSACTIONS),
             plan_step: _Memo(REMEMBERED_COPIES),
             decode_block: _Memo(REMEMBERED_BLOCKS),
+            frame_block: _Memo(REMEMBERED_BLOCKS),
             decode_each: _Memo(REMEMBERED_BLOCKS),
             execute_bundles: _Memo(REMEMBERED_BLOCKS),
             verify_content: _Memo(REMEMBERED_BLOCKS),
