@@ -1,11 +1,11 @@
 """From genesis to a block without the blocks between: headers, and seals where they decide.
 
 Who may seal a block follows from the votes in the headers before it. So a trail has the headers
-from genesis on, each naming its parent, with seals wherever the validators change and at the
-end: a quorum of those whom genesis names vouches for all headers up to the first change, hence
-for whom it brings in, and so on. An epoch's end clears the pending votes. So an epoch whose end
-is sealed by the validators with whom it began stands in the trail by that one header: a quorum
-of them seals at a height only if they are the validators there.
+from genesis on, each naming its parent, with seals wherever the validators change, at each
+epoch's end, and at the last: a quorum of those whom genesis names vouches for all headers up to
+the first change, hence for whom it brings in, and so on. An epoch's end clears the pending
+votes. So an epoch whose end is sealed by the validators with whom it began stands in the trail
+by that one header: a quorum of them seals at a height only if they are the validators there.
 
 What a trail proves is that the block at its end was sealed by those who might. That they had
 executed all blocks before it as the rules say is theirs to answer for.
@@ -48,8 +48,9 @@ class TrailWalk:
         else:
             self._verify_leap(header)
         after = before.apply(header)
-        is_leap = header.height != self.last.height + 1
-        is_decisive = is_leap or after.validators != before.validators
+        # also each epoch's end, or a forged file could go on unsealed for as long as it likes
+        is_end = header.height % self._genesis.params.epoch_blocks == 0
+        is_decisive = is_end or after.validators != before.validators
         if block.seals or is_decisive:
             self.seals += verify_seals(block, before.validators, self._work.check_signature)
         self.is_sealed = bool(block.seals)

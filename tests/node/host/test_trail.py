@@ -105,6 +105,15 @@ def test_a_change_of_validators_that_nobody_sealed_is_refused():
         walk([*trail[:2], bare, trail[3]])
 
 
+def test_an_epoch_that_nobody_sealed_ends_a_trail():
+    """Otherwise a forged one could take any amount of time and memory before it is refused."""
+    blocks, _ = make_chain([None] * (EPOCH + 1))
+    bare = [make_block(block.header, 0, (), ()) for block in blocks]
+    assert not walk(bare[: EPOCH - 1]).is_sealed
+    with pytest.raises(InvalidBlock, match="too few seals"):
+        walk(bare)
+
+
 def test_no_leap_passes_over_a_change_or_stops_within_an_epoch():
     drop = (KEYS[3], False)
     blocks, _ = make_chain([drop, drop, drop] + [None] * (2 * EPOCH - 3))
