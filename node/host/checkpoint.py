@@ -14,7 +14,6 @@ that those have sealed.
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -87,18 +86,20 @@ def write_checkpoint(
     part = path.with_name(f"{path.name}.part")
     hashed = sha256()
     size_bytes = 0
+    path.open("xb").close()  # its name is ours, and so is the part's: nobody's is replaced
     try:
-        with part.open("xb") as file:
+        with part.open("wb") as file:
             for piece in _list_pieces(chain_id, trail, state):
                 hashed.update(piece)
                 size_bytes += file.write(piece)
             size_bytes += file.write(hashed.digest())
             file.flush()
             os.fsync(file.fileno())
-        os.link(part, path)  # which never replaces a file
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise
     return size_bytes
 
 

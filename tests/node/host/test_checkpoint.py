@@ -403,3 +403,22 @@ def test_a_copy_is_never_written_over(chain, tmp_path):
     with pytest.raises(FileExistsError):
         write_checkpoint(tmp_path / "c", chain.chain_id, [], chain.state)
     assert (tmp_path / "c").read_bytes() == b"mine"
+
+
+def test_what_fails_in_the_writing_leaves_nothing_and_a_part_that_was_left_is_no_obstacle(
+    chain, tmp_path
+):
+    (tmp_path / "c.part").write_bytes(b"of one that was killed")
+
+    def fail():
+        yield from ()
+        raise InvalidBlock("a trail", 1, 2)
+
+    with pytest.raises(InvalidBlock):
+        write_checkpoint(tmp_path / "c", chain.chain_id, fail(), chain.state)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "c.part").write_bytes(b"of one that was killed")
+    trail = build_trail(chain.genesis, take_blocks(chain, chain.height))
+    write_checkpoint(tmp_path / "c", chain.chain_id, trail, chain.state)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    assert read_checkpoint(tmp_path / "c", chain.genesis).height == chain.height
