@@ -12,6 +12,7 @@ import trio
 
 from node.crypto import SEED_BYTES, Identity
 from node.host.checkpoint import Checkpoint, read_checkpoint
+from node.host.disk import guard
 from node.host.errors import CheckpointError, HandshakeFailed, SettingsError, SyncFailed
 from node.host.genesis import decode_genesis
 from node.host.greeting import explain, fetch_genesis
@@ -47,8 +48,9 @@ def find_genesis(place: Address, file: Path | None, chain_id: str | None) -> Gen
     Raises SettingsError if it is another chain's, HandshakeFailed if nobody answers.
     """
     if file is not None:
-        genesis = load_genesis(file)
+        genesis, source = load_genesis(file), f"{file} is of"
     else:
+        source = f"{place} serves"
         try:
             genesis = decode_genesis(trio.run(fetch_genesis, place.host, place.port))
         except SettingsError as error:
@@ -57,7 +59,7 @@ def find_genesis(place: Address, file: Path | None, chain_id: str | None) -> Gen
     if chain_id is not None and chain_id.lower() != found:
         if len(chain_id) != 2 * CHAIN_ID_BYTES:
             raise SettingsError("--chain-id", chain_id, f"give {2 * CHAIN_ID_BYTES} hex digits")
-        raise SettingsError("--chain-id", chain_id, f"{place} serves chain {found}")
+        raise SettingsError("--chain-id", chain_id, f"{source} chain {found}")
     return genesis
 
 
@@ -110,12 +112,18 @@ def join(
 
 def require_new(data: Path | None) -> None:
     """Raises SettingsError if there is something in the folder."""
-    if data is not None and data.is_dir() and any(data.iterdir()):
+    if data is not None and data.is_dir() and not is_empty_folder(data):
         raise SettingsError(
             "--data", str(data),
             "it is not empty, and a checkpoint begins a new chain: leave --checkpoint out to "
             "go on with what is there, or give a new folder",
         )
+
+
+def is_empty_folder(folder: Path) -> bool:
+    """Whether nothing is in it. Raises StoreError if nobody may look."""
+    with guard(folder):
+        return not any(folder.iterdir())
 
 
 def require_trusted(base: Checkpoint, file: Path, trusted: str | None) -> None:
@@ -139,15 +147,17 @@ def open_folder(data: Path | None) -> Iterator[Path]:
 def tidy(folder: Path) -> Iterator[Callable[[], None]]:
     """Leave no folder behind that was not there, unless the body calls what it is given."""
     is_new = not folder.exists()
-    is_empty = is_new or not any(folder.iterdir())
+    is_empty = is_new or is_empty_folder(folder)
     kept: list[bool] = []
     try:
         yield lambda: kept.append(True)
     finally:
-        if is_empty and not kept:
+        if is_new and not kept:
             shutil.rmtree(folder, ignore_errors=True)
-            if not is_new:
-                folder.mkdir(mode=0o700)
+        elif is_empty and not kept:
+            # not the folder itself, which may be a link to one, or a disk's root
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
 
 
 async def sync(

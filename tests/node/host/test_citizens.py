@@ -176,15 +176,17 @@ async def test_what_fails_leaves_nothing_in_the_folder(
         more = ["--trust", "0" * 64]
     else:
         file = tmp_path / "nothing"
-    for data in ("new", "empty"):
+    for data in ("new", "empty", "link"):
         if data == "empty":
             (tmp_path / data).mkdir()
+        elif data == "link":
+            (tmp_path / data).symlink_to(tmp_path / "empty")
         found, out, err = await run(
             folder, "--checkpoint", file, "--data", tmp_path / data, *more
         )
         assert (found, out) == (code, "")
         assert said in err
-        assert (tmp_path / data).exists() == (data == "empty")
+        assert (tmp_path / data).exists() == (data != "new")
         assert data == "new" or not any((tmp_path / data).iterdir())
 
 

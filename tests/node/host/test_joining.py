@@ -80,7 +80,7 @@ async def test_the_command_says_it_too_and_keeps_the_chain_if_asked(
     captured = capsys.readouterr()
     assert "the published result agrees" in captured.out
     assert '"agrees": true' in captured.out
-    assert "serves chain" in captured.err
+    assert "genesis.json is of chain" in captured.err
     store = Store.open(data, chain.genesis)
     assert store.load().chain.height == chain.height
     store.close()
