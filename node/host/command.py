@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -221,13 +222,25 @@ def init(
     config = folder / "node.toml"
     if config.exists():
         raise SettingsError("FOLDER", str(folder), "there is a node.toml: choose another")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    identity = create_key(settings.key)
-    if genesis is not None:
-        shutil.copyfile(genesis, settings.genesis)
-    save_settings(settings, config)
+    with tell_unwritable("FOLDER", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identity = create_key(settings.key)
+        if genesis is not None:
+            shutil.copyfile(genesis, settings.genesis)
+        save_settings(settings, config)
     click.echo(identity.public.hex())
     return PASSED
+
+
+@contextmanager
+def tell_unwritable(name: str, path: Path) -> Iterator[None]:
+    """What the system refuses becomes a SettingsError of the argument ``name``."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            name, str(path), f"{error.strerror}: choose a place where you may write"
+        ) from error
 
 
 def parse_peer(text: str) -> PeerAddress:
@@ -266,7 +279,8 @@ def found(
     )
     if file.exists():
         raise SettingsError("FILE", str(file), "it exists: a genesis is never replaced")
-    save_genesis(genesis, file)
+    with tell_unwritable("FILE", file):
+        save_genesis(genesis, file)
     click.echo(genesis.compute_chain_id().hex())
     return PASSED
 
