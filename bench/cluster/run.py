@@ -439,4 +439,3 @@ class Cluster:
                 continue
             if height >= self.city.blocks.height - 1:
                 self.caught_up_ns[index] = self.kernel.now_ns
-
