@@ -54,7 +54,11 @@ class Chain:
                 env=self._environment, process_group=0,
             )
         assert self._keeper.stdout is not None
-        told = self._keeper.stdout.readline()
+        try:
+            told = self._keeper.stdout.readline()
+        except BaseException:  # Ctrl-C: nobody else would wait for its end
+            self._end()
+            raise
         if not told.strip().isdigit():
             self._end()
             raise MeasurementFailed(f"anvil does not start: {self.read_last_words()}")
@@ -148,7 +152,10 @@ class Rpc:
                 for answer in answers]
 
     async def _ask(self, body: bytes) -> bytes:
-        return await self._connection.ask("POST", "/", body, JSON) or b""
+        answer = await self._connection.ask("POST", "/", body, JSON)
+        if answer is None:
+            raise MeasurementFailed("anvil says that it is busy: give a smaller --backlog")
+        return answer
 
 
 def read_quantity(value: object) -> int:

@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> int:
-    """The command's exit code, minus the signal's number if it was ended."""
+    """The command's exit code; 128 and the signal's number, as shells tell it, if killed."""
     with subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL) as held:
         try:
             print(held.pid, flush=True)
@@ -20,7 +20,8 @@ def main() -> int:
             select.select([sys.stdin, ended], [], [], float(sys.argv[1]))
         finally:
             held.kill()
-        return held.wait()
+        code = held.wait()
+        return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def test_a_keeper_ends_what_it_holds(limit):
     if limit == "60":
         assert Path(f"/proc/{pid}").exists()
         held.stdin.close()
-    held.wait(20)
+    assert held.wait(20) == 128 + signal.SIGKILL
     assert not Path(f"/proc/{pid}").exists()
     held.stdin.close()
     held.stdout.close()
