@@ -134,8 +134,8 @@ def cluster(
 ) -> None:
     """What 4 validators and a relay carry as real processes, and what it costs them.
 
-    Right after each run anvil is given as many transfers, if npm has installed it (make
-    anvil). bench/ANVIL.md says what the two have in common and what not.
+    Right after each run anvil is given twice as many transfers, if npm has installed it
+    (make anvil). bench/ANVIL.md says what the two have in common and what not.
     """
     load = Load(ballots=ballots, backlog_max=backlog)
     if no_anvil and folder is not None:
