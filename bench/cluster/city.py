@@ -237,14 +237,26 @@ class ClusterCity:
     def read_endings(self) -> None:
         """What the nodes said as they stopped; blocks of that time do not count any more."""
         for peer, follower in enumerate(self._followers):
-            for told in (*self._waiting[peer], *follower.read()):
-                if told.name == "Listening":
-                    self._bury(peer)
-                elif told.name == "Counted":
-                    self._counted[peer] = told.fields["counters"]
-                elif told.name == "Stopped":
-                    self._upon_stopped(peer, told.fields["counters"])
+            self._read_counters(peer, follower)
             self._bury(peer)
+
+    def stop_following(self) -> None:
+        """Nodes go on, and what they have told until now is all that counts of them."""
+        for peer, follower in enumerate(self._followers):
+            self._read_counters(peer, follower)
+            if self.processes[peer].is_up and self._counted[peer] is not None:
+                self._upon_stopped(peer, self._counted[peer])
+            self._bury(peer)
+        self._followers.clear()
+
+    def _read_counters(self, peer: int, follower: Follower) -> None:
+        for told in (*self._waiting[peer], *follower.read()):
+            if told.name == "Listening":
+                self._bury(peer)
+            elif told.name == "Counted":
+                self._counted[peer] = told.fields["counters"]
+            elif told.name == "Stopped":
+                self._upon_stopped(peer, told.fields["counters"])
 
     # Faults (sim.faults.City).
 

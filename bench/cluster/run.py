@@ -34,6 +34,7 @@ from node.host.limits import Limits
 from node.host.link import Happening
 from node.host.links import Links, Target
 from node.host.meter import Spent
+from node.host.process import COUNT_EVERY_S
 from node.host.settings import LOOPBACK
 from node.inputs import Role
 from node.types import PeerHandle
@@ -141,6 +142,7 @@ class Cluster:
         self.converged = False
         self._stayed_s = 0.0
         self._scope = trio.CancelScope()
+        self._following = trio.CancelScope()
         self._token: trio.lowlevel.TrioToken | None = None
         self._is_discarded = False
         self.faults = FaultSchedule(scenario.faults)
@@ -303,11 +305,16 @@ class Cluster:
             at_ns = self.midnight_ns + parse_time_ns("late.at", self.scenario.late.at)
             for index in self.late:
                 self.kernel.at(at_ns, self.city.restart, index)
-        put, take = trio.open_memory_channel[Happening](EVENTS_MAX)
-        nursery.start_soon(self._links.run, put)
-        nursery.start_soon(self._keep_archive, take)
+        nursery.start_soon(self._follow_chain)
         for door in self.city.doors:
             nursery.start_soon(door.run)
+
+    async def _follow_chain(self) -> None:
+        put, take = trio.open_memory_channel[Happening](EVENTS_MAX)
+        with self._following:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._links.run, put)
+                nursery.start_soon(self._keep_archive, take)
 
     async def _keep_archive(self, happenings: trio.MemoryReceiveChannel[Happening]) -> None:
         async for happening in happenings:
@@ -391,7 +398,12 @@ class Cluster:
             return
         began_s = time.perf_counter()
         stay.say(describe_stay(self._places, self.city.archive.chain_id, stay.for_s))
-        while time.perf_counter() - began_s < stay.for_s and not self.stopped:
+        self._following.cancel()
+        is_counting = True
+        while (passed_s := time.perf_counter() - began_s) < stay.for_s and not self.stopped:
+            if is_counting and passed_s > COUNT_EVERY_S:  # all have told of the day's end
+                self.city.stop_following()
+                is_counting = False
             try:
                 self._require_alive()
             except ClusterFailed as error:

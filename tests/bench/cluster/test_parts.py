@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h11
 import pytest
@@ -13,15 +14,25 @@ import trio.testing
 from librt.vecs import vec
 from mypy_extensions import i32
 
+from bench.cluster.archive import Archive
+from bench.cluster.city import ClusterCity
 from bench.cluster.door import READS_WAITING_MAX, Door
 from bench.cluster.follower import Follower, decode_event
 from bench.cluster.janitor import Janitor, clear
-from bench.cluster.places import find_ports
+from bench.cluster.places import find_ports, plan_places
 from bench.cluster.proxy import RTO_NS, Proxies, Way
 from bench.cluster.session import claim_nodes, keep
 from node.events import BlockFinal, RoundChanged
+from node.params import Params
+from sim.costs import load_costs
+from sim.identities import derive_identities, derive_identity, make_genesis
+from sim.kernel import Kernel
+from sim.last_miles import LastMiles
 from sim.links import TABLE
 from sim.rules import Loss, Partition, RuleSet, SlowLink
+from sim.shared import SharedWork
+from sim.streams import Streams
+from sim.topology import Topology, TopologyConfig
 
 SPEED = 20.0
 
@@ -53,6 +64,40 @@ def test_a_follower_reads_whole_lines_once_and_waits_for_a_file(tmp_path):
     ]
     write(path, make_line("Listening", address="x"))
     assert [decode_event(told) for told in follower.read()] == [None]
+
+
+def make_city(folder):
+    """A city of processes that are not run, who all are up but the last."""
+    streams, work = Streams(1), SharedWork()
+    topology = Topology.build(
+        TopologyConfig(validators=4, relays=1, observers=0, validators_per_relay=2), streams
+    )
+    identities = derive_identities(1, topology)
+    chief = derive_identity(1, "registrar")
+    genesis = make_genesis(topology, identities, chief, Params(), 10**18)
+    places = plan_places(folder, topology, genesis, [each.public for each in identities])
+    for place in places:
+        place.folder.mkdir()
+    return ClusterCity(
+        kernel=Kernel(), midnight_ns=0, topology=topology, genesis=genesis, costs=load_costs(),
+        rules=RuleSet(vec[i32](range(TABLE))), miles=LastMiles(streams), work=work,
+        processes=[SimpleNamespace(place=place, is_up=place is not places[-1])
+                   for place in places],
+        archive=Archive(genesis, work, lambda *_: None), read_now_ns=lambda: 0, speed=1.0,
+    )
+
+
+def test_what_nodes_tell_in_a_stay_does_not_count(tmp_path):
+    city = make_city(tmp_path)
+    files = [process.place.events for process in city.processes]
+    for file in files:
+        write(file, make_line("Counted", counters={"process.cpu_s": 3.0}))
+    city.stop_following()
+    for file in files:
+        write(file, make_line("Stopped", counters={"process.cpu_s": 9.0}))
+    city.read_endings()
+    assert city.counters == [{"process.cpu_s": 3.0}] * 5
+    assert city.killed == [0, 0, 0, 0, 1]
 
 
 def test_ports_are_different_and_those_in_use_are_left_out():

@@ -68,7 +68,7 @@ async def test_a_citizen_joins_a_cluster_and_finds_that_its_result_agrees(tmp_pa
     assert not list_processes(tmp_path)
 
 
-async def test_a_stay_of_a_length_ends_by_itself_and_while_it_lasts_nothing_counts(tmp_path):
+async def test_a_stay_of_a_length_ends_by_itself(tmp_path):
     folder = tmp_path / "run"
     process = start(folder, "--stay", "2s")
     with trio.fail_after(120):
