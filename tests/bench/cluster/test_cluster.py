@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,11 @@ async def test_whoever_ends_the_driver_leaves_nothing_behind(tmp_path, number):
 def has_worker(process):
     """Whether it has started the process that makes ballots, which may still be loading."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return any(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-               for child in children)
+    for child in children:
+        with suppress(OSError):  # it has ended meanwhile, as git does
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return True
+    return False
 
 
 def has_nodes(process):
