@@ -11,7 +11,7 @@ from typing import Final
 from nacl import bindings
 from nacl.exceptions import BadSignatureError, CryptoError
 
-from node.subclassing import mypyc_attr
+from node.compiling import mypyc_attr
 from node.types import Digest, PublicKey, Signature
 
 SEED_BYTES: Final = 32

@@ -33,17 +33,23 @@ SEQUENCE_PER_BLOCK: Final = 1 << 20
 class BlockOutput:
     """What executing a block gives: the next snapshot, receipts in order, and the work done.
 
-    ``outcomes`` pairs each transaction's id with its status, bundle by bundle. ``executed`` is
-    the work of executing, ``worked`` that and the checks of bundles' and transactions'
-    signatures, which whoever has seen none of the bundles before must do first.
+    ``tree`` is that of the receipts. ``outcomes`` pairs each transaction's id with its status,
+    bundle by bundle. ``executed`` is the work of executing, ``worked`` that and the checks of
+    bundles' and transactions' signatures, which whoever has seen none of the bundles before
+    must do first.
     """
 
     state: State
     receipts: tuple[bytes, ...]
     outcomes: tuple[tuple[tuple[Digest, str], ...], ...]
-    receipts_root: Digest
+    tree: MerkleTree
     executed: tuple[Worked, ...]
     worked: tuple[Worked, ...]
+
+    @property
+    def receipts_root(self) -> Digest:
+        """Commits to every receipt of this block."""
+        return self.tree.root
 
     @property
     def state_root(self) -> Digest:
@@ -97,7 +103,7 @@ def execute_bundles(
         outcomes.append(tuple(outcome))
     assert len(receipts) < SEQUENCE_PER_BLOCK
     state = snapshot.with_changes(ledger.get_changes())
-    root = MerkleTree(receipts).root
+    tree = MerkleTree(receipts)
     work = (
         Worked(WorkKind.EXECUTE, len(receipts)), Worked(WorkKind.STATE_WRITE, written),
         Worked(WorkKind.OPEN_BOX, counting.opened),
@@ -106,7 +112,7 @@ def execute_bundles(
     # whoever built the block checked these as they came; it pays for executing only
     checked = Worked(WorkKind.CHECK_SIGNATURE, len(bundles) + len(receipts))
     return BlockOutput(
-        state, tuple(receipts), tuple(outcomes), root, executed,
+        state, tuple(receipts), tuple(outcomes), tree, executed,
         (checked, *executed) if receipts else executed,
     )
 

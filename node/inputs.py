@@ -3,6 +3,7 @@
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias, final
 
+from node.compiling import mypyc_attr
 from node.types import PeerHandle, PublicKey
 
 
@@ -33,6 +34,7 @@ class PeerLeft(NamedTuple):
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Received:
     """A frame arrived on a link. Only bytes cross between peers."""
 

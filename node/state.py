@@ -17,8 +17,8 @@ from hashlib import sha256
 from typing import Final, TypeAlias
 
 from node.codec import Value, decode, encode
+from node.compiling import mypyc_attr
 from node.errors import InvalidEncoding, InvalidProof
-from node.subclassing import mypyc_attr
 from node.types import DIGEST_BYTES, Digest
 
 EMPTY_ROOT: Final[Digest] = bytes(DIGEST_BYTES)
@@ -37,6 +37,7 @@ _Change: TypeAlias = tuple[Digest, bytes, bytes | None]
 """Digest of the key, its size and itself, new record: where to go, to find, to put."""
 
 
+@mypyc_attr(acyclic=True)
 class _Bucket:
     """Records in order, in a list that nobody changes any more, and their leaves side by side.
 
@@ -52,6 +53,7 @@ class _Bucket:
         self.digest: Digest = sha256(_BUCKET + leaves).digest()
 
 
+@mypyc_attr(acyclic=True)
 class _Node:
     """16 subtrees, and what is hashed: ``_NODE`` and their digests side by side.
 

@@ -2,6 +2,8 @@
 
 from typing import Final, TypeAlias, final
 
+from node.compiling import mypyc_attr
+
 Digest: TypeAlias = bytes
 """SHA-256 of a domain tag and an encoding, 32 bytes."""
 
@@ -21,6 +23,7 @@ CHAIN_ID_BYTES: Final = 8
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Now:
     """The two clocks of one host, in nanoseconds.
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, TypeVar, TypeVarTuple
 
+from node.compiling import mypyc_attr
 from node.crypto import Identity, is_signature_valid, open_box
-from node.subclassing import mypyc_attr
 from node.types import Signature
 
 Arguments = TypeVarTuple("Arguments")

@@ -40,6 +40,17 @@ class Link(NamedTuple):
     loss: int
 
 
+class Fan:
+    """The links from one sender to ``receivers``, ``LINK_FIELDS`` numbers each."""
+
+    __slots__ = ("links", "receivers")
+
+    def __init__(self, receivers: tuple[int, ...], links: vec[i64]) -> None:
+        assert len(links) == LINK_FIELDS * len(receivers)
+        self.receivers = receivers
+        self.links = links
+
+
 class Links:
     """``rows[sender].get(receiver)`` is a link or None; ``open`` makes it.
 
@@ -48,7 +59,7 @@ class Links:
     exponential law; ``chances`` are all the ints below ``TABLE`` in a random order.
     """
 
-    __slots__ = ("_fans", "_topology", "chances", "jitters", "lasts", "rows")
+    __slots__ = ("_fans", "_latest", "_topology", "chances", "jitters", "lasts", "rows")
 
     def __init__(self, topology: Topology, streams: Streams) -> None:
         generator = streams("links")
@@ -60,7 +71,8 @@ class Links:
         self._topology = topology
         self.lasts = vec[i64]()
         self.rows: list[dict[int, Link]] = [{} for _ in topology.peers]
-        self._fans: list[dict[tuple[int, ...], vec[i64]]] = [{} for _ in topology.peers]
+        self._fans: list[dict[tuple[int, ...], Fan]] = [{} for _ in topology.peers]
+        self._latest: list[Fan | None] = [None] * len(topology.peers)
 
     def open(self, sender: int, receiver: int) -> Link:
         """The link, made at its first use."""
@@ -76,14 +88,18 @@ class Links:
 
         They are remembered, for peers say most things to the same few.
         """
+        fan = self._latest[sender]
+        if fan is not None and fan.receivers is receivers:
+            return fan.links
         fans = self._fans[sender]
         fan = fans.get(receivers)
         if fan is None:
             if len(fans) >= FANS_MAX:
                 fans.clear()
-            fan = vec[i64]([field for to in receivers for field in self.open(sender, to)])
-            fans[receivers] = fan
-        return fan
+            links = vec[i64]([field for to in receivers for field in self.open(sender, to)])
+            fan = fans[receivers] = Fan(receivers, links)
+        self._latest[sender] = fan
+        return fan.links
 
     def compute_latency_ns(self, sender: int, receiver: int) -> int:
         """One way without jitter; the same in both directions."""

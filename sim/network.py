@@ -24,7 +24,7 @@ from typing import Final, Protocol
 from zlib import crc32
 
 from librt.vecs import vec
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from sim.journal import Journal
 from sim.kernel import Kernel
@@ -73,6 +73,7 @@ class Content:
         self.is_delivered[peer] = False
 
 
+@mypyc_attr(acyclic=True)
 class Flight:
     """One copy on its way; ``incarnation`` is its receiver's when it was sent."""
 

@@ -28,7 +28,7 @@ class Prover:
 
     def __init__(self, city: HostedCity) -> None:
         self._city = city
-        self._executed: dict[int, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
+        self._executed: dict[int, tuple[MerkleTree, tuple[bytes, ...], tuple[bytes, ...]]] = {}
         self._trees: dict[int, tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]] = {}
         self._sealed: dict[int, bytes] = {}
         self.checked = 0
@@ -63,7 +63,7 @@ class Prover:
         if output is None or node.chain.height != height:
             return
         ids = tuple(name for outcome in output.outcomes for name, _ in outcome)
-        self._executed[height] = (output.receipts, ids)
+        self._executed[height] = (output.tree, output.receipts, ids)
         if len(self._executed) > BLOCKS_KEPT:
             oldest = next(iter(self._executed))
             del self._executed[oldest]
@@ -73,12 +73,12 @@ class Prover:
         known = self._trees.get(height)
         if known is None:
             assert height in self._executed, "noted as a relay had it"
-            receipts, ids = self._executed[height]
+            tree, receipts, ids = self._executed[height]
             index_of: dict[bytes, int] = {}
             for index, transaction_id in enumerate(ids):
                 # of a repeated transaction the first receipt says what became of it
                 index_of.setdefault(transaction_id, index)
-            known = self._trees[height] = (MerkleTree(receipts), receipts, index_of)
+            known = self._trees[height] = (tree, receipts, index_of)
         return known
 
     def _verify_sealed(self, relay: int, height: int, receipts: tuple[bytes, ...]) -> bytes:

@@ -1,6 +1,8 @@
-"""Which classes a host or a benchmark may subclass though they are compiled.
+"""What classes tell the compiler; to Python it means nothing.
 
-A compiled class takes no subclass that is not compiled, unless it says so to the compiler.
+``allow_interpreted_subclasses``: a host or a benchmark may inherit from the class, which a
+compiled class otherwise allows to compiled ones only. ``acyclic``: no object of it is ever part
+of a cycle, so that the garbage collector need not know of the many that are made.
 """
 
 from collections.abc import Callable
