@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 2
 setup: $(VENV)/.installed
 
 run: $(VENV)/.installed-fast
-	@$(BIN)/veche compile || echo "going on without: the same results, in half as much time again" >&2
+	@$(BIN)/veche compile || echo "going on without: the same results, in about three times as long" >&2
 	$(BIN)/veche run election-day
 
 test: $(VENV)/.installed-test $(VENV)/.installed-fast
@@ -24,6 +24,7 @@ lint: $(VENV)/.installed-dev
 
 # what python -m bench cluster is held beside, if it is there: see bench/ANVIL.md
 anvil:
+	@command -v npm >/dev/null || { echo "anvil needs Node.js with npm on the PATH" >&2; exit 1; }
 	npm install --prefix bench/anvil
 
 clean:

@@ -354,7 +354,8 @@ def build(scenario: "Scenario", costs: "CostTable", workers: int | None) -> "Sim
     """The one place that knows how a simulation is made; by default it leaves one core idle."""
     from sim.simulation import Simulation
 
-    count = max(1, (os.cpu_count() or 1) - 1) if workers is None else workers
+    # they give way to the simulating process, and the morning asks for more than one makes
+    count = min(os.cpu_count() or 1, WORKERS_MAX) if workers is None else workers
     return Simulation(scenario, costs=costs, workers=count)
 
 

@@ -88,7 +88,7 @@ def list_measurements(settings: Settings) -> dict[str, Callable[[], list[Figure]
 @click.option("--peers", type=click.IntRange(10), default=200, show_default=True,
               help="Peers of the election.")
 @click.option("--workers", type=click.IntRange(0, 64), default=count_workers, metavar="N",
-              help="Processes that make ballots. Default: one less than there are cores.")
+              help="Processes that make ballots. Default: as many as cores.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=5, show_default=True,
               help="Of each small measurement.")
 @click.option("--days", type=click.IntRange(1, 100), default=1, show_default=True,

@@ -8,6 +8,7 @@ made; when either differs it is left alone and the sources run, so that an edit 
 import ast
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -217,8 +218,9 @@ def compile_modules() -> Path:
         )
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            pip = f"{shlex.quote(sys.executable)} -m pip"
             raise CompilationFailed(
-                " ".join(last), "install the extra [fast]: pip install -e '.[fast]'"
+                " ".join(last), f"install the extra [fast]: {pip} install -e '.[fast]'"
             )
         for old in BUILDS.iterdir():
             if old != work:

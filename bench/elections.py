@@ -71,8 +71,8 @@ def run_day_apart(day: Day) -> Outcome:
 
 
 def count_workers() -> int:
-    """As ``veche run``: one process less than there are cores."""
-    return max(1, (os.cpu_count() or 1) - 1)
+    """As ``veche run``: as many processes as there are cores."""
+    return os.cpu_count() or 1
 
 
 def measure_election(repeats: int, day: Day) -> list[Figure]:

@@ -47,6 +47,7 @@ def mark(*, passed: bool | None) -> str:
 GLANCE: tuple[tuple[str, str], ...] = (
     ("offered.count", "{noun}s offered"),
     ("final.count", "final"),
+    ("refused.count", "refused"),
     ("lost.count", "lost"),
     ("double.count", "counted twice"),
     ("latency.final.p50_s", "time to final (median)"),

@@ -55,7 +55,9 @@ PERCENTILES = (
 
 # Each line: its label, and metrics with a word for each; absent metrics are left out
 LINES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("count", (("offered.count", "offered"), ("final.count", "final"))),
+    ("count", (
+        ("offered.count", "offered"), ("final.count", "final"), ("refused.count", "refused"),
+    )),
     ("safety", (
         ("lost.count", "lost"), ("double.count", "double"), ("forks.count", "forks"),
         ("auditor.mismatch.count", "mismatches"),
@@ -149,7 +151,10 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         # a line that is redrawn in place would fill a log file with itself
         if self._console.is_terminal and not self._quiet:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live = Live(
+                console=self._console, auto_refresh=False, transient=True,
+                redirect_stderr=False,  # whose long lines it would break
+            )
             self._live.start()
         return self
 

@@ -1,4 +1,4 @@
-"""Can a citizen join at noon and recount everything?
+"""Can a citizen join in the middle of the day and recount everything?
 
 A hundred observers start from genesis at 13:00, fetch half a day of blocks from their
 neighbours, and recount. Expected: each reaches the head, agrees with the published result, and
@@ -13,7 +13,7 @@ from sim import Election, LateJoin, Threshold
 scenario = replace(
     election_day,
     name="half-day-observer",
-    question="Can 100 citizens join at noon, catch up and recount the election?",
+    question="Can 100 citizens join at 13:00, catch up and recount the election?",
     workload=Election(opens="08:00", closes="14:00"),
     users=60_000,
     late=LateJoin(observers=100, at="13:00"),

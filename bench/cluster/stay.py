@@ -36,6 +36,7 @@ def describe_stay(places: Sequence[Place], chain_id: bytes, for_s: float) -> lis
     join = f"veche node --join {Address(LOOPBACK, relay.port)} --chain-id {chain_id.hex()}"
     lines = [
         f"  The day is over; its {len(places)} nodes stay up {until}.",
+        "  The verdict and the page come after that.",
         "  A citizen syncs, recounts, and says whether the published result agrees:",
         f"    {join}",
     ]
