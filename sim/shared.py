@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple
 
 from node.block import decode_block
-from node.chain import decode_each, plan_step, verify_content
+from node.chain import Step, decode_each, plan_step, verify_content
 from node.crypto import Identity, is_signature_valid, open_box
 from node.errors import NodeError
-from node.execution import execute_bundles
+from node.execution import BlockOutput, execute_bundles
 from node.transaction import decode_transaction
 from node.types import Signature
 from node.wire import frame_block
-from node.work import Work
+from node.work import Work, WorkKind
 from sim.precheck import Precheck
 
 Arguments = TypeVarTuple("Arguments")
@@ -26,23 +26,31 @@ REMEMBERED_TRANSACTIONS: Final = 8_192
 REMEMBERED_BLOCKS: Final = 48
 REMEMBERED_COPIES: Final = 160
 REMEMBERED_SIGNATURES: Final = 65_536
+WRITTEN_PER_UNIT: Final = 2_000
+"""Records that a block writes count as one block more."""
 
 
 class _Memo:
-    """The last results by key: a young and an old generation, neither over the capacity."""
+    """The last results by key: a young and an old generation, neither over the capacity.
 
-    __slots__ = ("capacity", "old", "young")
+    A result larger than that is one alone.
+    """
+
+    __slots__ = ("capacity", "old", "size", "young")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.size = 0
         self.young: dict[bytes, object] = {}
         self.old: dict[bytes, object] = {}
 
-    def put(self, key: bytes, value: object) -> None:
-        if len(self.young) >= self.capacity:
+    def put(self, key: bytes, value: object, size: int = 1) -> None:
+        if self.young and self.size + size > self.capacity:
             self.old = self.young
             self.young = {}
+            self.size = 0
         self.young[key] = value
+        self.size += size
 
 
 class _Failed:
@@ -96,7 +104,7 @@ class SharedWork(Work):
                 except NodeError as error:
                     result = _Failed(error)
                 self.computed += 1
-                memo.put(key, _NOTHING if result is None else result)
+                memo.put(key, _NOTHING if result is None else result, _weigh(result))
         if type(result) is _Failed:
             raise result.error.with_traceback(None)
         return None if result is _NOTHING else result  # type: ignore[return-value]
@@ -139,6 +147,19 @@ class SharedWork(Work):
     def remember_opened(self, box: bytes, plain: bytes | None) -> None:
         """A worker process has opened this box."""
         self._boxes[box] = plain
+
+
+def _weigh(result: object) -> int:
+    """A snapshot shares with the one before it all but what its block wrote.
+
+    An ordinary block writes hundreds of records, one of the tally every fiftieth of the state:
+    a hundred snapshots of that time would be gigabytes.
+    """
+    output = result.output if isinstance(result, Step) else result
+    if not isinstance(output, BlockOutput):
+        return 1
+    written = sum(work.units for work in output.executed if work.kind is WorkKind.STATE_WRITE)
+    return 1 + written // WRITTEN_PER_UNIT
 
 
 _NOTHING: Final = object()
