@@ -27,7 +27,12 @@ FANS_MAX: Final = 64
 """Remembered sets of receivers of one sender."""
 
 LINK_FIELDS: Final = 5
-"""A fan is the fields of its links, one link after the other: they do not fit in a cache."""
+"""A fan holds the fields of a ``Link``, one link after the other, for they are read so."""
+
+NUMBER: Final = 1
+LATENCY: Final = 2
+JITTER: Final = 3
+LOSS: Final = 4
 
 
 class Link(NamedTuple):
@@ -65,7 +70,7 @@ class Links:
         generator = streams("links")
         strata = draw_strata(generator, TABLE)
         scale = 1 << JITTER_SHIFT
-        # narrow, so that both tables fit in a processor's cache
+        # as narrow as they can be: a processor's cache holds little else as well
         self.jitters = vec[i16](np.rint(-np.log(strata) * scale).astype(int).tolist())
         self.chances = vec[i32](generator.permutation(TABLE).tolist())
         self._topology = topology

@@ -28,7 +28,19 @@ from mypy_extensions import i64, mypyc_attr
 
 from sim.journal import Journal
 from sim.kernel import Kernel
-from sim.links import FROM_STEP, JITTER_SHIFT, LINK_FIELDS, MASK, SALT_STEP, TO_STEP, Links
+from sim.links import (
+    FROM_STEP,
+    JITTER,
+    JITTER_SHIFT,
+    LATENCY,
+    LINK_FIELDS,
+    LOSS,
+    MASK,
+    NUMBER,
+    SALT_STEP,
+    TO_STEP,
+    Links,
+)
 from sim.rules import DROP, RuleSet
 from sim.topology import Topology
 from sim.traffic import HEADER_BYTES, Traffic
@@ -159,7 +171,7 @@ class Network:
         salt: i64 = sender * FROM_STEP + (self._sends * SALT_STEP & MASK)
         tag = self._compute_tag(frame)
         incarnations = self._incarnations
-        fan = self._links.open_fan(sender, receivers)
+        fan = self._links.open_fan(sender, receivers)  # first: it may move ``lasts``
         at, arrive, lasts = self._kernel.at, self._arrive, self._links.lasts
         for place in range(0, len(fan), LINK_FIELDS):
             receiver = fan[place]
@@ -168,7 +180,7 @@ class Network:
             at_ns = self._compute_arrival(sender, fan, place, index, start_ns, size, packets)
             if at_ns < 0:
                 continue
-            lasts[fan[place + 1]] = at_ns
+            lasts[fan[place + NUMBER]] = at_ns
             at(at_ns, arrive, Flight(
                 sender, receiver, frame, size, incarnations[receiver], tag, None
             ))
@@ -191,13 +203,13 @@ class Network:
         is_noticed = size >= NOTICED_BYTES_MIN
         all_events = self._all_events
         flights: i64 = 0
-        fan = self._links.open_fan(sender, receivers)
+        fan = self._links.open_fan(sender, receivers)  # first: it may move ``lasts``
         lasts = self._links.lasts
         for place in range(0, len(fan), LINK_FIELDS):
             receiver = fan[place]
             earlier_ns = arrivals[receiver]
             if earlier_ns <= start_ns:
-                if is_noticed and earlier_ns + fan[place + 2] <= start_ns:
+                if is_noticed and earlier_ns + fan[place + LATENCY] <= start_ns:
                     continue
                 if not all_events:
                     # it cannot be the first: what it costs is its place in the uplink
@@ -212,7 +224,7 @@ class Network:
             # repeats leave no trace on the link's order, so that both ways of computing agree
             if at_ns < earlier_ns:
                 arrivals[receiver] = at_ns
-                lasts[fan[place + 1]] = at_ns
+                lasts[fan[place + NUMBER]] = at_ns
             elif not all_events:
                 continue
             flights += 1
@@ -236,9 +248,9 @@ class Network:
         packets: i64,
     ) -> i64:
         # when the last byte of a copy that leaves now is there; -1: a fault drops it
-        receiver, latency_ns, loss = fan[place], fan[place + 2], fan[place + 4]
+        receiver, latency_ns, loss = fan[place], fan[place + LATENCY], fan[place + LOSS]
         links = self._links
-        jitter_ns = i64(links.jitters[index]) * fan[place + 3] >> JITTER_SHIFT
+        jitter_ns = i64(links.jitters[index]) * fan[place + JITTER] >> JITTER_SHIFT
         at_ns = start_ns + latency_ns + jitter_ns
         at_ns += size * self._downlink_ps[receiver] // 1_000
         if loss and i64(links.chances[index]) < loss * packets:
@@ -249,7 +261,7 @@ class Network:
                 self.traffic.drop("fault")
                 return -1
             at_ns += verdict
-        last_ns = links.lasts[fan[place + 1]]
+        last_ns = links.lasts[fan[place + NUMBER]]
         # TCP: not before what was sent earlier on this link
         return at_ns if at_ns > last_ns else last_ns
 
