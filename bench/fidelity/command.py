@@ -51,7 +51,6 @@ from sim.fidelity import Fidelity
 ROUND_TRIPS = 2_000
 CHECKS = 2_000
 CALIBRATIONS = 7
-TABLE = "this-machine.json"
 KILL_SECONDS = 16.0
 TRIES = 3
 STRANGERS_MAX = 0.1
@@ -111,31 +110,17 @@ def probe_machine_ns() -> float:
     return time_best_ns(check) / CHECKS
 
 
-def calibrate(folder: Path, cores: int) -> CostTable:
-    """The table of this machine, measured now: by a process that runs what the nodes run.
-
-    As many processes measure at once as there are cores, and one's table counts. Cores take
-    from one another (two that are one core's threads a third of their speed), and the nodes
-    that are compared keep all of them at work.
-    """
-    started = []
-    for number in range(cores):
-        place = folder / f"calibration-{number}"
-        place.mkdir()
-        started.append(subprocess.Popen([
-            sys.executable, str(VECHE), "calibrate", "--quiet", "--repeats", str(CALIBRATIONS),
-            "--folder", str(place), "--out", str(place / TABLE),
-        ], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
-    try:
-        told = [process.communicate()[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    for process, words in zip(started, told, strict=True):
-        if process.returncode:
-            raise MeasurementFailed(f"veche calibrate: {' '.join(words.split())}")
-    return load_costs(folder / "calibration-0" / TABLE)
+def calibrate(folder: Path) -> CostTable:
+    """The table of this machine, measured now: by a process that runs what the nodes run."""
+    path = folder / "this-machine.json"
+    command = [
+        sys.executable, str(VECHE), "calibrate", "--quiet", "--repeats", str(CALIBRATIONS),
+        "--folder", str(folder), "--out", str(path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MeasurementFailed(f"veche calibrate: {' '.join(done.stderr.split())}")
+    return load_costs(path)
 
 
 class Comparison:
@@ -310,8 +295,7 @@ def fidelity(
     """Run one load on real processes and on virtual peers, and compare what they tell.
 
     The virtual peers share one machine, as the processes do, and its price list is measured on
-    it while all of its cores work. What the load generator itself takes is measured and given
-    to the simulation.
+    it. What the load generator itself takes is measured and given to the simulation.
     """
     setup = Setup(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,
@@ -327,7 +311,7 @@ def fidelity(
         with tempfile.TemporaryDirectory(prefix="veche-fidelity-") as folder:
             if costs is None:
                 tell("measuring what work costs on this machine ...")
-            table = load_costs(costs) if costs else calibrate(Path(folder), count_cores())
+            table = load_costs(costs) if costs else calibrate(Path(folder))
             comparison = Comparison(setup, table, Path(folder), tell)
             comparison.run()
     except (ClusterFailed, MeasurementFailed, SimError) as error:
