@@ -6,7 +6,7 @@ the re-stamping that stalled Besu (#6732) has nothing to get wrong; the seals si
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from node.codec import Value, decode, encode, is_below
 from node.crypto import digest
@@ -49,7 +49,8 @@ class Header:
     encoded: bytes
 
 
-class Seal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Seal:
     """A commit seal: which validator of the header's list, and its signature."""
 
     validator: int

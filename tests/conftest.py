@@ -1,9 +1,13 @@
 """Property tests draw the same examples in every run, and have no deadline on shared cores.
 
 With ``VECHE_TEST_BUILD`` set the tests meet the compiled modules in place of the sources.
+
+Ctrl-C is heard even where a shell that started the tests in its background has it ignored:
+what tests start would inherit that.
 """
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -11,6 +15,9 @@ from bench.compiled import activate
 
 if os.environ.get("VECHE_TEST_BUILD"):
     assert activate(), "there is no build for these sources: veche compile"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
