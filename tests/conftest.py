@@ -2,8 +2,8 @@
 
 With ``VECHE_TEST_BUILD`` set the tests meet the compiled modules in place of the sources.
 
-Ctrl-C is heard even where a shell that started the tests in its background has it ignored:
-what tests start would inherit that.
+Ctrl-C and a lost terminal are heard even if the shell that started the tests in its background,
+or nohup, has them ignored: what tests start would inherit that.
 """
 
 import os
@@ -18,6 +18,8 @@ if os.environ.get("VECHE_TEST_BUILD"):
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
