@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 2
 setup: $(VENV)/.installed
 
 run: $(VENV)/.installed-fast
-	@$(BIN)/veche compile || echo "going on without: the same results, in about three times as long" >&2
+	@$(BIN)/veche compile || echo "going on without: the same results, in more than twice the time" >&2
 	$(BIN)/veche run election-day
 
 test: $(VENV)/.installed-test $(VENV)/.installed-fast

@@ -176,8 +176,7 @@ class Journal:
 
         Bytes and words are codes, see ``get_values``.
         """
-        width = 2 + len(kind._fields)
-        table = self._tables.get(kind, Table(width, keep=True))
+        table = self._tables.get(kind) or Table(2 + len(kind._fields), keep=True)
         return dict(zip(("at_ns", "by", *kind._fields), table.get_columns(), strict=True))
 
     def get_deliveries(self) -> dict[str, Column]:
