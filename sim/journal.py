@@ -29,7 +29,7 @@ CHECKPOINT_NS: Final = 600_000_000_000
 PEER_BITS: Final = 20
 PEERS_MAX: Final = 1 << PEER_BITS
 TIMER: Final = 1 << (2 * PEER_BITS)
-SCHEMA: Final = "veche-journal-1"
+SCHEMA: Final = "veche-journal-2"
 
 
 class Checkpoint(NamedTuple):
@@ -194,13 +194,17 @@ class Journal:
         """Write an .npz that ``read_journal`` reads; equal journals give equal bytes."""
         marks = self.checkpoints
         values = self._codes
-        words = [value.hex() if isinstance(value, bytes) else value for value in values]
-        arrays: dict[str, Column | NDArray[np.str_] | NDArray[np.bool_]] = {
+        # half a million digests: side by side, not as text of one width
+        parts = [value if isinstance(value, bytes) else value.encode() for value in values]
+        arrays: dict[
+            str, Column | NDArray[np.uint8] | NDArray[np.str_] | NDArray[np.bool_]
+        ] = {
             "schema": np.array([SCHEMA, self.digest()]),
             "checkpoints.at_ns": np.array([mark.at_ns for mark in marks], "<i8"),
             "checkpoints.records": np.array([mark.records for mark in marks], "<i8"),
             "checkpoints.digest": np.array([mark.digest for mark in marks], "<U64"),
-            "values": np.array(words, np.str_),
+            "values": np.frombuffer(b"".join(parts), np.uint8),
+            "values.size": np.array([len(part) for part in parts], "<i8"),
             "values.is_bytes": np.array([type(value) is bytes for value in values], np.bool_),
         }
         for kind in self.get_kinds():
@@ -253,7 +257,9 @@ def read_journal(path: Path) -> SavedJournal:
         raise ConfigurationError("journal", schema, f"this version reads {SCHEMA}")
     rows = zip(*(arrays[f"checkpoints.{name}"].tolist() for name in Checkpoint._fields),
                strict=True)
-    words = zip(arrays["values"].tolist(), arrays["values.is_bytes"].tolist(), strict=True)
+    joined, ends = arrays["values"].tobytes(), np.cumsum(arrays["values.size"]).tolist()
+    parts = [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    values = zip(parts, arrays["values.is_bytes"].tolist(), strict=True)
     events: dict[str, dict[str, Column]] = {}
     deliveries: dict[str, Column] = {}
     for name, column in arrays.items():
@@ -266,7 +272,7 @@ def read_journal(path: Path) -> SavedJournal:
     return SavedJournal(
         digest=digest,
         checkpoints=tuple(Checkpoint(*row) for row in rows),
-        values=tuple(bytes.fromhex(word) if packed else word for word, packed in words),
+        values=tuple(part if is_bytes else part.decode() for part, is_bytes in values),
         events=events,
         deliveries=deliveries,
     )
