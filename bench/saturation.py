@@ -95,12 +95,12 @@ def measure_saturation(
                values=tuple(one.compute_block_rate() for one in runs)),
         Figure(name="cluster.floor_share", unit="",
                target=Target(sense=">=", value=TARGET_SHARE), about=floor
-               + ", measured in all at once before each run",
-               values=tuple(share(one.pushed.signed.check_ns, rate)
+               + ", measured in all at once right before and after each run",
+               values=tuple(share(one.pushed.price.all_ns, rate)
                             for one, rate in zip(runs, rates, strict=True))),
         Figure(name="cluster.floor_alone_share", unit="", about=floor
                + ", at the price that a check has when one core works alone",
-               values=tuple(share(one.pushed.signed.check_alone_ns, rate)
+               values=tuple(share(one.pushed.price.alone_ns, rate)
                             for one, rate in zip(runs, rates, strict=True))),
     ]
     figures += [
@@ -111,7 +111,7 @@ def measure_saturation(
         ),
         Figure(
             name="cluster.check_share", unit="", values=tuple(
-                rate * load.processes * one.pushed.signed.check_ns / 1e9 / one.compute_cores()
+                rate * load.processes * one.pushed.price.all_ns / 1e9 / one.compute_cores()
                 for one, rate in zip(runs, rates, strict=True)
             ), about="bare checks, of the processor time that the cluster had",
         ),
@@ -164,9 +164,9 @@ def list_edges(runs: Sequence[Steady]) -> list[Figure]:
             float(one.pushed.seen.round_changes) for one in runs
         ), about="rounds that failed, all validators together"),
         Figure(name="cluster.check_ns", unit="ns", values=tuple(
-            one.pushed.signed.check_ns for one in runs
+            one.pushed.price.all_ns for one in runs
         ), about="one bare Ed25519 check, all cores checking at once"),
         Figure(name="cluster.check_alone_ns", unit="ns", values=tuple(
-            one.pushed.signed.check_alone_ns for one in runs
+            one.pushed.price.alone_ns for one in runs
         ), about="the same, one core alone"),
     ]

@@ -6,8 +6,9 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -208,37 +209,60 @@ def sign_chunk(chain_id: bytes, first: int) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """What was made before the start, and what a check costs with all cores busy, and alone."""
+    """What was made before the start."""
 
     deeds: list[bytes]
     ballots: list[bytes]
-    check_ns: float
-    check_alone_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPrice:
+    """What a bare check costs with all cores checking, and with one core alone."""
+
+    all_ns: float
+    alone_ns: float
+
+
+@contextmanager
+def open_pool() -> Iterator[ProcessPoolExecutor]:
+    """A process for each core; what they have not begun at the end is never done."""
+    # Ctrl-C is for us, who let go of what is not made yet
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, initializer=deaf) as pool, ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        yield pool
+
+
+def measure_price() -> CheckPrice:
+    """Two seconds of checks: of this process, then of one on each core."""
+    alone_ns = measure_check_ns()
+    with open_pool() as pool:
+        all_ns = list(pool.map(measure_check_ns, range(len(os.sched_getaffinity(0)))))
+    return CheckPrice(all_ns=statistics.fmean(all_ns), alone_ns=alone_ns)
 
 
 def sign(town: Town, load: Load) -> Signed:
     """Deeds and ballots, by all cores."""
-    cores = len(os.sched_getaffinity(0))
-    alone_ns = measure_check_ns()
-    # Ctrl-C is for us, who let go of what is not made yet
-    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(cores, initializer=deaf) as pool, ExitStack() as stack:
-        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        checks = list(pool.map(measure_check_ns, range(cores)))
+    with open_pool() as pool:
         chunks = pool.map(partial(sign_chunk, town.chain_id), range(0, load.ballots, CHUNK))
         voters = [make_identity(10 + number) for number in range(load.ballots)]
         deeds = make_deeds(town.chief, voters, town.chain_id, keys_per_voter=KEYS_PER_VOTER)
         ballots = [ballot for chunk in chunks for ballot in chunk][: load.ballots]
-    return Signed(deeds=deeds, ballots=ballots, check_ns=statistics.fmean(checks),
-                  check_alone_ns=alone_ns)
+    return Signed(deeds=deeds, ballots=ballots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """One run: what was signed, what was seen, and when each ballot left and was final."""
+    """One run: what was signed, what was seen, and when each ballot left and was final.
+
+    ``price`` is the mean of one measured right before the nodes started and one right after
+    they ended: a machine's speed drifts within minutes.
+    """
 
     load: Load
     signed: Signed
+    price: CheckPrice
     seen: Seen
     feed: Feed
     latencies_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -257,6 +281,7 @@ def run(load: Load) -> Pushed:
     with tempfile.TemporaryDirectory(prefix="veche-") as name:
         town = Town(Path(name), load)
         signed = sign(town, load)
+        before = measure_price()
         try:
             for process in town.processes:
                 process.start()
@@ -266,6 +291,7 @@ def run(load: Load) -> Pushed:
             except ENDS as error:
                 raise MeasurementFailed(f"the relay has hung up: {error}") from error
             town.stop()
+            after = measure_price()
             final_ns = read_final_ns(town, signed, feed)
         finally:
             for process in town.processes:
@@ -273,6 +299,10 @@ def run(load: Load) -> Pushed:
     sent_ns = np.array(feed.sent_ns, dtype=np.int64)
     return Pushed(
         load=load, signed=signed, seen=town.seen, feed=feed, began_ns=int(sent_ns[0]),
+        price=CheckPrice(
+            all_ns=statistics.fmean((before.all_ns, after.all_ns)),
+            alone_ns=statistics.fmean((before.alone_ns, after.alone_ns)),
+        ),
         latencies_ns=final_ns - sent_ns, handed_ns=int(sent_ns.max()), driver_cpu_s=spent_s,
     )
 

@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 import pytest
 
-from bench.cluster.saturated import Load, Pushed, Seen, Signed
+from bench.cluster.saturated import CheckPrice, Load, Pushed, Seen, Signed
 from bench.figures import MeasurementFailed
 from bench.saturation import Steady, list_costs, list_edges
 from bench.table import format_table
@@ -35,7 +35,8 @@ def build(blocks=25, per_block=200):
     feed = Sent()
     sent_ns = np.array(feed.sent_ns, dtype=np.int64)
     return Pushed(
-        load=LOAD, signed=Signed(deeds=[], ballots=[], check_ns=50_000, check_alone_ns=45_000),
+        load=LOAD, signed=Signed(deeds=[], ballots=[]),
+        price=CheckPrice(all_ns=50_000, alone_ns=45_000),
         seen=seen, feed=feed, latencies_ns=np.full(4_000, 2 * SECOND_NS), began_ns=0,
         handed_ns=int(sent_ns.max()), driver_cpu_s=0.04,
     )
