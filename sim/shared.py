@@ -16,7 +16,7 @@ from node.transaction import decode_transaction
 from node.types import Signature
 from node.wire import frame_block
 from node.work import Work, WorkKind
-from sim.precheck import Precheck
+from sim.notary import Notary
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -26,6 +26,8 @@ REMEMBERED_TRANSACTIONS: Final = 8_192
 REMEMBERED_BLOCKS: Final = 48
 REMEMBERED_COPIES: Final = 160
 REMEMBERED_SIGNATURES: Final = 65_536
+REMEMBERED_SIGNERS: Final = 1_024
+REMEMBERED_AHEAD: Final = 2_048
 WRITTEN_PER_UNIT: Final = 2_000
 """Records that a block writes count as one block more."""
 
@@ -52,6 +54,11 @@ class _Memo:
         self.young[key] = value
         self.size += size
 
+    def get(self, key: bytes) -> object:
+        """None if it is not among them."""
+        value = self.young.get(key)
+        return self.old.get(key) if value is None else value
+
 
 class _Failed:
     """A remembered refusal, raised again for the next who asks."""
@@ -65,14 +72,15 @@ class _Failed:
 class SharedWork(Work):
     """A ``Work`` that remembers by content, bounded, for all nodes of one process.
 
-    ``computed`` counts the calls that were not answered from memory. A ``precheck`` checks in
-    its own process what peers sign here, ahead of need.
+    ``computed`` counts the calls that were not answered from memory. A ``notary`` checks in
+    its own process what peers sign here, and signs for the others what two of them signed,
+    ahead of need.
     """
 
-    __slots__ = ("_boxes", "_memos", "_signatures", "computed", "precheck")
+    __slots__ = ("_ahead", "_boxes", "_memos", "_signatures", "_signers", "computed", "notary")
 
     def __init__(self) -> None:
-        self.precheck: Precheck | None = None
+        self.notary: Notary | None = None
         # A result that holds a block or a snapshot is worth a megabyte, and a height is planned
         # once for each set of seals that goes round.
         self._memos: dict[object, _Memo] = {
@@ -85,6 +93,8 @@ class SharedWork(Work):
             verify_content: _Memo(REMEMBERED_BLOCKS),
         }
         self._signatures = _Memo(REMEMBERED_SIGNATURES)
+        self._signers = _Memo(REMEMBERED_SIGNERS)  # by message: who signed it first
+        self._ahead = _Memo(REMEMBERED_AHEAD)  # signatures by key and message
         self._boxes: dict[bytes, bytes | None] = {}
         self.computed = 0
 
@@ -115,10 +125,8 @@ class SharedWork(Work):
         known = memo.young.get(signature) or memo.old.get(signature)
         if known == (key, message):
             return True
-        if self.precheck is not None:
-            for checked_key, checked, by in self.precheck.take():
-                self.computed += 1
-                memo.put(by, (checked_key, checked))
+        if self.notary is not None:
+            self._take(self.notary)
             if memo.young.get(signature) == (key, message):
                 return True
         if not is_signature_valid(key, message, signature):
@@ -128,11 +136,39 @@ class SharedWork(Work):
         return True
 
     def sign(self, identity: Identity, message: bytes) -> Signature:
-        """As ``Work.sign``."""
+        """As ``Work.sign``; a second signer's message is signed ahead for the others."""
+        notary = self.notary
+        if notary is None:
+            return identity.sign(message)
+        key = identity.public
+        first = self._signers.get(message)
+        if first is _ASKED:
+            known = self._get_ahead(notary, key + message)
+            if known is not None:
+                return known
         signature = identity.sign(message)
-        if self.precheck is not None:
-            self.precheck.ask(identity.public, message, signature)
+        if first is None:
+            self._signers.put(message, key)
+        elif isinstance(first, bytes) and first != key and notary.sign(message, (first, key)):
+            self._signers.put(message, _ASKED)
+        if first is not _ASKED:
+            notary.check(key, message, signature)  # otherwise it is on its way
         return signature
+
+    def _get_ahead(self, notary: Notary, name: bytes) -> Signature | None:
+        known = self._ahead.get(name)
+        if known is None:
+            self._take(notary)
+            known = self._ahead.get(name)
+        assert known is None or isinstance(known, bytes)
+        return known
+
+    def _take(self, notary: Notary) -> None:
+        for key, message, signature in notary.take():
+            self.computed += 1
+            self._signatures.put(signature, (key, message))
+            if self._signers.get(message) is _ASKED:
+                self._ahead.put(key + message, signature)
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""
@@ -163,3 +199,6 @@ def _weigh(result: object) -> int:
 
 
 _NOTHING: Final = object()
+
+_ASKED: Final = object()
+"""In place of a message's first signer: the others' signatures come ahead."""

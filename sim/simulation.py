@@ -19,11 +19,11 @@ from sim.faults import FaultSchedule
 from sim.fidelity import load_fidelity
 from sim.floor import FloorMeter
 from sim.gather import Ended, gather_result
-from sim.identities import derive_identities, derive_identity, make_genesis
+from sim.identities import derive_identities, derive_identity, derive_secrets, make_genesis
 from sim.journal import Journal
 from sim.kernel import EPOCH_NS, Kernel
+from sim.notary import Notary
 from sim.people import People
-from sim.precheck import Precheck
 from sim.progress import Progress
 from sim.public import make_people
 from sim.result import RunResult
@@ -136,13 +136,15 @@ class Simulation:
     def _close(self) -> None:
         self.people.close()
         work = self.city.work
-        if isinstance(work, SharedWork) and work.precheck is not None:
-            work.precheck.close()
+        if isinstance(work, SharedWork) and work.notary is not None:
+            work.notary.close()
 
     def _start(self) -> None:
         work = self.city.work
         if self.workers and isinstance(work, SharedWork):
-            work.precheck = Precheck()
+            secrets = derive_secrets(self.scenario.seed, self.city.topology)
+            validators = self.city.genesis.validators
+            work.notary = Notary({key: secrets[key] for key in validators})
         late = set(self.late)
         for spec in self.city.topology.peers:
             if spec.index not in late:
