@@ -141,26 +141,32 @@ def test_whose_signature_is_there_need_not_sign_and_it_counts_as_checked(work, n
     assert work.computed == computed == len(KEYS)
 
 
-def test_whose_signature_is_not_there_yet_signs_at_once(work, notary):
-    third = Watched(SEEDS[2])
+@pytest.fixture
+def stopped(notary):
+    """It lives, and has no time for anybody."""
     os.kill(notary.process.pid, signal.SIGSTOP)
-    try:
-        work.sign(ALICE, MESSAGE)
-        work.sign(BOB, MESSAGE)
-        signature = work.sign(third, MESSAGE)
-        assert signature == IDENTITIES[2].sign(MESSAGE)
-        assert third.signed == 1
-        assert work.check_signature(third.public, MESSAGE, signature)
-    finally:
-        os.kill(notary.process.pid, signal.SIGCONT)
-    assert (third.public, MESSAGE, signature) in take_all(notary)
+    yield notary
+    os.kill(notary.process.pid, signal.SIGCONT)
 
 
-def test_when_too_much_waits_everybody_signs(work, notary):
+def test_whose_signature_is_not_there_yet_signs_at_once(work, stopped):
     third = Watched(SEEDS[2])
-    for number in range(WAITING_MAX):
-        notary.check(ALICE.public, number.to_bytes(32, "big"), bytes(64))
+    work.sign(ALICE, MESSAGE)
+    work.sign(BOB, MESSAGE)
+    signature = work.sign(third, MESSAGE)
+    assert signature == IDENTITIES[2].sign(MESSAGE)
+    assert third.signed == 1
+    assert work.check_signature(third.public, MESSAGE, signature)
+    os.kill(stopped.process.pid, signal.SIGCONT)
+    assert (third.public, MESSAGE, signature) in take_all(stopped)
+
+
+def test_when_too_much_waits_everybody_signs(work, stopped):
+    third = Watched(SEEDS[2])
+    for number in range(WAITING_MAX):  # the pipe may hold less
+        stopped.check(ALICE.public, number.to_bytes(32, "big"), bytes(64))
+    full = stopped.waiting
     for identity in (ALICE, BOB, third):
         assert work.sign(identity, MESSAGE) == identity.sign(MESSAGE)
     assert third.signed == 2
-    assert notary.waiting == WAITING_MAX
+    assert stopped.waiting == full
