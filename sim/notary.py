@@ -40,7 +40,7 @@ Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 
 
 class Answers(NamedTuple):
-    """What was asked and has come since the last call: each signature once in each list."""
+    """What has come since the last call. What was made is checked later, and comes again."""
 
     made: list[Record]
     checked: list[Record]
@@ -52,8 +52,8 @@ NOTHING: Final = Answers([], [])
 class Notary:
     """Signatures on their way to be made or checked; ``close`` ends the process.
 
-    It signs for those whose ``seeds`` it is given, by their public keys. Raises WorkerDied if
-    the process ends by itself.
+    It signs for those whose ``seeds`` it is given, by their public keys, and checks for all.
+    Raises WorkerDied if the process ends by itself.
     """
 
     __slots__ = ("_connection", "_file", "_keys", "_rest", "_waiting", "process")
@@ -91,7 +91,7 @@ class Notary:
     def sign(self, message: bytes, signed: Collection[PublicKey]) -> bool:
         """Have all sign it, and check that, who have not ``signed``; whether they will.
 
-        Nobody will if one of ``signed`` is not theirs, or too much waits already.
+        Nobody will if one who signed is not of them, or too much waits already.
         """
         if len(message) != MESSAGE_BYTES or not all(key in self._keys for key in signed):
             return False

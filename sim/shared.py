@@ -27,7 +27,7 @@ REMEMBERED_BLOCKS: Final = 48
 REMEMBERED_COPIES: Final = 160
 REMEMBERED_SIGNATURES: Final = 65_536
 REMEMBERED_SIGNERS: Final = 1_024
-REMEMBERED_AHEAD: Final = 2_048
+REMEMBERED_AHEAD: Final = 1_024
 WRITTEN_PER_UNIT: Final = 2_000
 """Records that a block writes count as one block more."""
 
@@ -94,7 +94,7 @@ class SharedWork(Work):
         }
         self._signatures = _Memo(REMEMBERED_SIGNATURES)
         self._signers = _Memo(REMEMBERED_SIGNERS)  # by message: who signed it first
-        self._ahead = _Memo(REMEMBERED_AHEAD)  # signatures by key and message
+        self._ahead = _Memo(REMEMBERED_AHEAD)  # by key and message: the signature
         self._boxes: dict[bytes, bytes | None] = {}
         self.computed = 0
 
@@ -136,7 +136,7 @@ class SharedWork(Work):
         return True
 
     def sign(self, identity: Identity, message: bytes) -> Signature:
-        """As ``Work.sign``; a second signer's message is signed ahead for the others."""
+        """As ``Work.sign``; what a second one signs is signed ahead for all others."""
         notary = self.notary
         if notary is None:
             return identity.sign(message)
@@ -147,13 +147,17 @@ class SharedWork(Work):
             if known is not None:
                 return known
         signature = identity.sign(message)
-        if first is None:
-            self._signers.put(message, key)
-        elif isinstance(first, bytes) and first != key and notary.sign(message, (first, key)):
-            self._signers.put(message, _ASKED)
-        if first is not _ASKED:
-            notary.check(key, message, signature)  # otherwise it is on its way
+        if first is not _ASKED:  # otherwise its check is on its way as well
+            notary.check(key, message, signature)
+            if first is None:
+                self._signers.put(message, key)
+            elif isinstance(first, bytes) and first != key:
+                self._ask_ahead(notary, message, (first, key))
         return signature
+
+    def _ask_ahead(self, notary: Notary, message: bytes, signed: tuple[bytes, bytes]) -> None:
+        if notary.sign(message, signed):
+            self._signers.put(message, _ASKED)
 
     def _get_ahead(self, notary: Notary, name: bytes) -> Signature | None:
         known = self._ahead.get(name)
