@@ -13,7 +13,7 @@ import signal
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from multiprocessing.connection import Connection
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from node.crypto import Identity, is_signature_valid
 from node.types import PublicKey, Signature
@@ -30,23 +30,11 @@ WAITING_MAX: Final = 512
 BLANK: Final = bytes(ANSWER_BYTES)
 """Asked, a signature that is to be made; answered, one that does not hold."""
 
-MADE: Final = b"\1" * ANSWER_BYTES
-"""Asked, to check the signature that was made: all are made first, and checked then."""
-
 _JOIN_S = 5.0
 
 Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 """Key, message, signature."""
 
-
-class Answers(NamedTuple):
-    """What has come since the last call. What was made is checked later, and comes again."""
-
-    made: list[Record]
-    checked: list[Record]
-
-
-NOTHING: Final = Answers([], [])
 
 
 class Notary:
@@ -85,7 +73,7 @@ class Notary:
 
     def check(self, key: PublicKey, message: bytes, signature: Signature) -> None:
         """Have it checked, unless too much waits already."""
-        if len(message) == MESSAGE_BYTES and signature not in (BLANK, MADE):
+        if len(message) == MESSAGE_BYTES and signature != BLANK:
             self._ask([(key, message, signature)])
 
     def sign(self, message: bytes, signed: Collection[PublicKey]) -> bool:
@@ -95,15 +83,16 @@ class Notary:
         """
         if len(message) != MESSAGE_BYTES or not all(key in self._keys for key in signed):
             return False
-        others = [key for key in self._keys if key not in signed]
-        return self._ask([(key, message, ask) for ask in (BLANK, MADE) for key in others])
+        return self._ask([
+            (key, message, BLANK) for key in self._keys if key not in signed
+        ])
 
-    def take(self) -> Answers:
-        """What was made, and what was found valid, since the last call."""
+    def take(self) -> list[Record]:
+        """Those of what was asked that were found valid since the last call."""
         try:
             read = os.read(self._file, WAITING_MAX * ANSWER_BYTES)
         except BlockingIOError:
-            return NOTHING
+            return []
         except OSError as error:
             raise self._bury() from error
         if not read:
@@ -111,14 +100,12 @@ class Notary:
         answers = self._rest + read
         whole = len(answers) - len(answers) % ANSWER_BYTES
         self._rest = answers[whole:]
-        taken = Answers([], [])
+        taken: list[Record] = []
         for at in range(0, whole, ANSWER_BYTES):
-            key, message, asked = self._waiting.popleft()
+            key, message, _ = self._waiting.popleft()
             signature = answers[at : at + ANSWER_BYTES]
-            if asked == BLANK:
-                taken.made.append((key, message, signature))
-            elif signature != BLANK:
-                taken.checked.append((key, message, signature))
+            if signature != BLANK:
+                taken.append((key, message, signature))
         return taken
 
     def close(self) -> None:
@@ -148,32 +135,12 @@ class Notary:
         return WorkerDied(0, self.process.exitcode)
 
 
-class Pen:
-    """Answers records; it holds what it made until it is asked to check it."""
-
-    __slots__ = ("_identities", "_made")
-
-    def __init__(self, seeds: Iterable[bytes]) -> None:
-        identities = [Identity(seed) for seed in seeds]
-        self._identities = {identity.public: identity for identity in identities}
-        self._made: dict[bytes, Signature] = {}
-
-    def answer(self, record: bytes) -> Signature:
-        """The record's signature; BLANK if it does not hold."""
-        key, message, signature = record[:32], record[32:64], record[64:]
-        if signature == BLANK:
-            made = self._made[record[:64]] = self._identities[key].sign(message)
-            return made
-        if signature == MADE:
-            signature = self._made.pop(record[:64])
-        return signature if is_signature_valid(key, message, signature) else BLANK
-
-
 def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -> None:
     """The process's whole life: a signature for each record, in order, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # both go to all; the simulation decides
-    pen = Pen(seeds)
+    identities = [Identity(seed) for seed in seeds]
+    signers = {identity.public: identity for identity in identities}
     file = connection.fileno()
     rest = b""
     while True:
@@ -188,7 +155,15 @@ def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -
         for at in range(0, whole, RECORD_BYTES):
             try:
                 # at once, not all together: somebody may be about to ask
-                os.write(file, pen.answer(rest[at : at + RECORD_BYTES]))
+                os.write(file, answer(rest[at : at + RECORD_BYTES], signers))
             except OSError:
                 return
         rest = rest[whole:]
+
+
+def answer(record: bytes, signers: Mapping[PublicKey, Identity]) -> Signature:
+    """The record's signature, made first if it is BLANK; BLANK if it does not hold."""
+    key, message, signature = record[:32], record[32:64], record[64:]
+    if signature == BLANK:
+        signature = signers[key].sign(message)
+    return signature if is_signature_valid(key, message, signature) else BLANK

@@ -168,12 +168,11 @@ class SharedWork(Work):
         return known
 
     def _take(self, notary: Notary) -> None:
-        answers = notary.take()
-        for key, message, signature in answers.made:
-            self._ahead.put(key + message, signature)
-        for key, message, signature in answers.checked:
+        for key, message, signature in notary.take():
             self.computed += 1
             self._signatures.put(signature, (key, message))
+            if self._signers.get(message) is _ASKED:
+                self._ahead.put(key + message, signature)
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from node.crypto import Identity, is_signature_valid
-from sim.notary import BLANK, MADE, WAITING_MAX, Answers, Notary
+from sim.notary import BLANK, WAITING_MAX, Notary
 from sim.shared import SharedWork
 from sim.workers import WorkerDied
 
@@ -39,13 +39,11 @@ def wait(notary):
 
 
 def take_all(notary):
-    """All that was asked: what was made, and what holds."""
-    taken = Answers([], [])
+    """All that was asked and holds."""
+    taken = []
     while notary.waiting:
         wait(notary)
-        made, checked = notary.take()
-        taken.made.extend(made)
-        taken.checked.extend(checked)
+        taken += notary.take()
     return taken
 
 
@@ -55,15 +53,13 @@ def test_what_is_valid_comes_back_in_order_and_what_is_not_does_not(notary):
     notary.check(ALICE.public, MESSAGE, good)
     notary.check(ALICE.public, MESSAGE, other)
     notary.check(BOB.public, MESSAGE, other)
-    made, checked = take_all(notary)
-    assert checked == [(ALICE.public, MESSAGE, good), (BOB.public, MESSAGE, other)]
-    assert made == []
+    assert take_all(notary) == [(ALICE.public, MESSAGE, good), (BOB.public, MESSAGE, other)]
 
 
 def test_it_signs_as_those_would_who_have_not_signed(notary):
     assert notary.sign(MESSAGE, (KEYS[1], KEYS[3]))
     expected = [(KEYS[at], MESSAGE, IDENTITIES[at].sign(MESSAGE)) for at in (0, 2, 4)]
-    assert take_all(notary) == Answers(made=expected, checked=expected)
+    assert take_all(notary) == expected
 
 
 def test_nobody_signs_what_a_stranger_signed(notary):
@@ -77,7 +73,7 @@ def test_more_than_may_wait_is_left_to_whoever_asks(notary):
         notary.check(ALICE.public, MESSAGE, signature)
         notary.sign(MESSAGE, (ALICE.public, BOB.public))
         assert notary.waiting <= WAITING_MAX
-    assert len(take_all(notary).checked) <= WAITING_MAX
+    assert len(take_all(notary)) <= WAITING_MAX
 
 
 def test_only_digests_are_signed_and_checked_there(notary):
@@ -86,9 +82,8 @@ def test_only_digests_are_signed_and_checked_there(notary):
     assert notary.waiting == 0
 
 
-@pytest.mark.parametrize("mark", [BLANK, MADE])
-def test_what_asks_to_sign_is_not_taken_for_a_signature(notary, mark):
-    notary.check(ALICE.public, MESSAGE, mark)
+def test_what_asks_to_sign_is_not_taken_for_a_signature(notary):
+    notary.check(ALICE.public, MESSAGE, BLANK)
     assert notary.waiting == 0
 
 
@@ -114,7 +109,7 @@ def test_what_a_second_one_signs_is_signed_ahead_for_the_others(work, notary):
     work.sign(ALICE, MESSAGE)
     assert notary.waiting == 2, "again by the same one"
     work.sign(BOB, MESSAGE)
-    assert notary.waiting == 2 + 1 + 2 * 3
+    assert notary.waiting == 2 + 1 + 3
     signatures = [work.sign(identity, MESSAGE) for identity in IDENTITIES]
     assert signatures == [identity.sign(MESSAGE) for identity in IDENTITIES]
     assert all(
@@ -168,7 +163,7 @@ def test_whose_signature_is_not_there_yet_signs_at_once(work, stopped):
     assert third.signed == 1
     assert work.check_signature(third.public, MESSAGE, signature)
     os.kill(stopped.process.pid, signal.SIGCONT)
-    assert (third.public, MESSAGE, signature) in take_all(stopped).checked
+    assert (third.public, MESSAGE, signature) in take_all(stopped)
 
 
 def test_when_too_much_waits_everybody_signs(work, stopped):
