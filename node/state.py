@@ -16,9 +16,20 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Final, TypeAlias
 
+from node.bucket import (
+    BUCKET_HASH,
+    KEY_HASH,
+    SIZE_BYTES,
+    Bucket,
+    Change,
+    build_bucket,
+    change_bucket,
+)
 from node.codec import Value, decode, encode
 from node.compiling import mypyc_attr
 from node.errors import InvalidEncoding, InvalidProof
+from node.hashing import Hash, hash_after
+from node.run import hash_record
 from node.types import DIGEST_BYTES, Digest
 
 EMPTY_ROOT: Final[Digest] = bytes(DIGEST_BYTES)
@@ -26,50 +37,28 @@ PROOF_BYTES_MAX: Final = 1 << 22
 
 _DEPTH: Final = 4
 _WIDTH: Final = 16
-_SIZE_BYTES: Final = 2
-_RECORD: Final = b"veche/record\0"
-_BUCKET: Final = b"veche/bucket\0"
-_NODE: Final = b"veche/node\0"
-_NO_CHILDREN: Final = _NODE + EMPTY_ROOT * _WIDTH
+_NODE_HASH: Final[Hash] = sha256(b"veche/node\0")
+_NO_CHILDREN: Final = EMPTY_ROOT * _WIDTH
 _SIBLINGS_BYTES: Final = DIGEST_BYTES * (_WIDTH - 1)
-
-_Change: TypeAlias = tuple[Digest, bytes, bytes | None]
-"""Digest of the key, its size and itself, new record: where to go, to find, to put."""
-
-
-@mypyc_attr(acyclic=True)
-class _Bucket:
-    """Records in order, in a list that nobody changes any more, and their leaves side by side.
-
-    An object per record with its digest would cost more memory than the record.
-    """
-
-    __slots__ = ("digest", "leaves", "records")
-
-    def __init__(self, leaves: bytes, records: list[bytes]) -> None:
-        assert len(leaves) == DIGEST_BYTES * len(records)
-        self.leaves = leaves
-        self.records = records
-        self.digest: Digest = sha256(_BUCKET + leaves).digest()
 
 
 @mypyc_attr(acyclic=True)
 class _Node:
-    """16 subtrees, and what is hashed: ``_NODE`` and their digests side by side.
+    """16 subtrees, and what is hashed: their digests side by side. Nobody changes either.
 
     A bucket stands only below the last level.
     """
 
     __slots__ = ("children", "digest", "hashed")
 
-    def __init__(self, children: "list[_Node | _Bucket | None]", hashed: bytes) -> None:
+    def __init__(self, children: "list[_Place]", hashed: bytearray) -> None:
         assert len(hashed) == len(_NO_CHILDREN)
-        self.children = children
+        self.children: tuple[_Place, ...] = tuple(children)
         self.hashed = hashed
-        self.digest: Digest = sha256(hashed).digest()
+        self.digest: Digest = hash_after(_NODE_HASH, hashed)
 
 
-_Place: TypeAlias = _Node | _Bucket | None
+_Place: TypeAlias = _Node | Bucket | None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -89,37 +78,35 @@ class State:
 
     def get(self, key: bytes) -> bytes | None:
         """The record under ``key``, or None."""
-        place = sha256(key).digest()
-        high, low = place[0], place[1]
-        found: _Node | _Bucket | None = self._tree
-        for nibble in (high >> 4, high & 15, low >> 4, low & 15):
+        place = hash_after(KEY_HASH, key)
+        found: _Node | Bucket | None = self._tree
+        for level in range(_DEPTH):
             if found is None:
                 return None
-            found = found.children[nibble]  # type: ignore[union-attr]  # buckets lie below
+            assert isinstance(found, _Node)
+            found = found.children[_get_nibble(place, level)]
         if found is None:
             return None
-        assert isinstance(found, _Bucket)
-        head = len(key).to_bytes(_SIZE_BYTES, "big") + key
-        records = found.records
-        at = bisect_left(records, head)
-        if at < len(records) and records[at].startswith(head):
-            return records[at][len(head) :]
-        return None
+        assert isinstance(found, Bucket)
+        head = len(key).to_bytes(SIZE_BYTES, "big") + key
+        record = found.find(place, head)
+        return None if record is None else record[len(head) :]
 
     def with_changes(self, changes: dict[bytes, bytes | None]) -> "State":
         """The snapshot after ``changes``; None removes a record, if it is there."""
         if not changes:
             return self
-        entries: list[_Change] = []
+        placed: dict[Digest, Change] = {}
         for key, value in changes.items():
-            head = len(key).to_bytes(_SIZE_BYTES, "big") + key
+            head = len(key).to_bytes(SIZE_BYTES, "big") + key
             record = None if value is None else head + value
-            entries.append((sha256(key).digest(), head, record))
-        return State(_change_node(self._tree, 0, entries))
+            placed[hash_after(KEY_HASH, key)] = head, record
+        assert len(placed) == len(changes)
+        return State(_change_node(self._tree, 0, sorted(placed), placed))
 
     def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """All records whose key begins with ``prefix``, in the tree's order: for recounts."""
-        pending: list[_Node | _Bucket | None] = [self._tree]
+        pending: list[_Node | Bucket | None] = [self._tree]
         while pending:
             place = pending.pop()
             if isinstance(place, _Node):
@@ -140,7 +127,7 @@ class State:
                 continue
             if level == _DEPTH:
                 assert not isinstance(now, _Node)
-                yield number, tuple(now.records) if now else ()
+                yield number, tuple(now.list_records()) if now else ()
                 continue
             mine, others = _list_children(now), _list_children(old)
             pending.extend(
@@ -155,24 +142,26 @@ class State:
         [records in it from that place on]]``: the record, or the neighbours of its absence.
         """
         siblings: list[Value] = []
-        found: _Node | _Bucket | None = self._tree
-        for nibble in _compute_path(key):
+        place = hash_after(KEY_HASH, key)
+        found: _Node | Bucket | None = self._tree
+        for level in range(_DEPTH):
             if found is None:
                 break
             assert isinstance(found, _Node)
-            at = len(_NODE) + DIGEST_BYTES * nibble
-            siblings.append(found.hashed[len(_NODE) : at] + found.hashed[at + DIGEST_BYTES :])
+            nibble = _get_nibble(place, level)
+            at = DIGEST_BYTES * nibble
+            siblings.append(bytes(found.hashed[:at] + found.hashed[at + DIGEST_BYTES :]))
             found = found.children[nibble]
         if found is None:
             return encode([siblings, b"", 0, []])
-        assert isinstance(found, _Bucket)
-        records = found.records
-        head = len(key).to_bytes(_SIZE_BYTES, "big") + key
+        assert isinstance(found, Bucket)
+        leaves, records = found.join_leaves(), found.list_records()
+        head = len(key).to_bytes(SIZE_BYTES, "big") + key
         at = bisect_left(records, head)
         if at < len(records) and records[at].startswith(head):
-            return encode([siblings, found.leaves, at, tuple(records[at : at + 1])])
+            return encode([siblings, leaves, at, tuple(records[at : at + 1])])
         before = max(at - 1, 0)
-        return encode([siblings, found.leaves, before, tuple(records[before : at + 1])])
+        return encode([siblings, leaves, before, tuple(records[before : at + 1])])
 
 
 EMPTY_STATE: Final = State(None)
@@ -183,96 +172,70 @@ def build_state(buckets: Iterable[tuple[int, tuple[bytes, ...]]]) -> State:
 
     Its root tells whether that is so: a record in a wrong place gives another root.
     """
-    level: dict[int, _Node | _Bucket] = {}
+    level: dict[int, _Node | Bucket] = {}
     for number, records in buckets:
         assert records, "an empty bucket does not stand in the tree"
-        leaves = b"".join([sha256(_RECORD + record).digest() for record in records])
-        level[number] = _Bucket(leaves, list(records))
+        level[number] = build_bucket(records)
     for _ in range(_DEPTH):
         parents: dict[int, list[_Place]] = {}
         for number, child in level.items():
             parents.setdefault(number >> 4, [None] * _WIDTH)[number & 15] = child
         level = {
-            number: _Node(children, _NODE + b"".join([
+            number: _Node(children, bytearray(b"".join([
                 EMPTY_ROOT if child is None else child.digest for child in children
-            ]))
+            ])))
             for number, children in parents.items()
         }
     tree = level.get(0)
-    assert not isinstance(tree, _Bucket)
+    assert not isinstance(tree, Bucket)
     return State(tree)
 
 
 def _list_children(place: "_Place") -> "list[_Place]":
-    assert not isinstance(place, _Bucket)
-    return [None] * _WIDTH if place is None else place.children
+    assert not isinstance(place, Bucket)
+    return [None] * _WIDTH if place is None else list(place.children)
 
 
-def _compute_path(key: bytes) -> tuple[int, int, int, int]:
-    high, low = sha256(key).digest()[:2]
-    return high >> 4, high & 15, low >> 4, low & 15
+def _get_nibble(place: Digest, level: int) -> int:
+    byte = place[level >> 1]
+    return byte & 15 if level & 1 else byte >> 4
 
 
-def _list_records(bucket: _Bucket, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for record in bucket.records:
-        if record.startswith(prefix, _SIZE_BYTES):
-            end = _SIZE_BYTES + int.from_bytes(record[:_SIZE_BYTES], "big")
-            if end >= _SIZE_BYTES + len(prefix):
-                yield record[_SIZE_BYTES:end], record[end:]
+def _list_records(bucket: Bucket, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for record in bucket.list_records():
+        if record.startswith(prefix, SIZE_BYTES):
+            end = SIZE_BYTES + int.from_bytes(record[:SIZE_BYTES], "big")
+            if end >= SIZE_BYTES + len(prefix):
+                yield record[SIZE_BYTES:end], record[end:]
 
 
-def _change_node(node: _Node | None, level: int, entries: list[_Change]) -> _Node | None:
-    assert entries
-    children: list[_Node | _Bucket | None]
-    children = [None] * _WIDTH if node is None else node.children.copy()
+def _change_node(
+    node: _Node | None, level: int, places: list[Digest], changes: dict[Digest, Change]
+) -> _Node | None:
+    """The subtree after the changes at these places, which stand in order."""
+    assert places
+    children: list[_Node | Bucket | None]
+    children = [None] * _WIDTH if node is None else list(node.children)
     hashed = bytearray(_NO_CHILDREN if node is None else node.hashed)
-    for nibble, group in _group(level, entries):
+    begin, end = 0, len(places)
+    while begin < end:
+        nibble = _get_nibble(places[begin], level)
+        after = begin + 1
+        while after < end and _get_nibble(places[after], level) == nibble:
+            after += 1
         child = children[nibble]
-        changed: _Node | _Bucket | None
+        changed: _Node | Bucket | None
         if level == _DEPTH - 1:
             assert not isinstance(child, _Node)
-            changed = _change_bucket(child, group)
+            changed = change_bucket(child, places[begin:after], changes)
         else:
-            assert not isinstance(child, _Bucket)
-            changed = _change_node(child, level + 1, group)
+            assert not isinstance(child, Bucket)
+            changed = _change_node(child, level + 1, places[begin:after], changes)
         children[nibble] = changed
-        at = len(_NODE) + DIGEST_BYTES * nibble
+        at = DIGEST_BYTES * nibble
         hashed[at : at + DIGEST_BYTES] = EMPTY_ROOT if changed is None else changed.digest
-    return None if hashed == _NO_CHILDREN else _Node(children, bytes(hashed))
-
-
-def _group(level: int, entries: list[_Change]) -> Iterable[tuple[int, list[_Change]]]:
-    byte, shift = level >> 1, 0 if level & 1 else 4
-    if len(entries) == 1:  # three of four calls in a large state
-        return ((entries[0][0][byte] >> shift & 15, entries),)
-    groups: dict[int, list[_Change]] = {}
-    for entry in entries:
-        nibble = entry[0][byte] >> shift & 15
-        if nibble in groups:
-            groups[nibble].append(entry)
-        else:
-            groups[nibble] = [entry]
-    return groups.items()
-
-
-def _change_bucket(bucket: _Bucket | None, entries: list[_Change]) -> _Bucket | None:
-    leaves: bytes = b""
-    records: list[bytes] = []
-    if bucket is not None:
-        # copied once: each copy counts one reference more in each record
-        leaves, records = bucket.leaves, bucket.records.copy()
-    for _, head, record in entries:
-        at = after = bisect_left(records, head)
-        if at < len(records) and records[at].startswith(head):
-            after = at + 1
-        before, rest = leaves[: at * DIGEST_BYTES], leaves[after * DIGEST_BYTES :]
-        if record is None:
-            leaves = before + rest
-            del records[at:after]
-        else:
-            leaves = b"".join((before, sha256(_RECORD + record).digest(), rest))
-            records[at:after] = [record]
-    return _Bucket(leaves, records) if records else None
+        begin = after
+    return None if hashed == _NO_CHILDREN else _Node(children, hashed)
 
 
 def verify_record(root: Digest, key: bytes, value: bytes | None, proof: bytes) -> None:
@@ -280,23 +243,24 @@ def verify_record(root: Digest, key: bytes, value: bytes | None, proof: bytes) -
 
     Raises InvalidProof with the step that failed.
     """
-    if len(key) >= 1 << 8 * _SIZE_BYTES:
+    if len(key) >= 1 << 8 * SIZE_BYTES:
         raise InvalidProof("state: key too long")
     siblings, leaves, at, records = _decode_proof(proof)
     for record in records:
         begin = DIGEST_BYTES * at
-        if leaves[begin : begin + DIGEST_BYTES] != sha256(_RECORD + record).digest():
+        if leaves[begin : begin + DIGEST_BYTES] != hash_record(record):
             raise InvalidProof("state: record outside of its bucket")
         at += 1
-    head = len(key).to_bytes(_SIZE_BYTES, "big") + key
+    head = len(key).to_bytes(SIZE_BYTES, "big") + key
     if value is None:
         _verify_absence(head, at, len(leaves) // DIGEST_BYTES, records)
     elif records != [head + value]:
         raise InvalidProof("state: another record")
-    found = sha256(_BUCKET + leaves).digest() if leaves else EMPTY_ROOT
-    for nibble, others in reversed(list(zip(_compute_path(key), siblings, strict=False))):
-        begin = DIGEST_BYTES * nibble
-        found = sha256(_NODE + others[:begin] + found + others[begin:]).digest()
+    found = hash_after(BUCKET_HASH, leaves) if leaves else EMPTY_ROOT
+    place = hash_after(KEY_HASH, key)
+    for level, others in reversed(list(enumerate(siblings))):
+        begin = DIGEST_BYTES * _get_nibble(place, level)
+        found = hash_after(_NODE_HASH, others[:begin] + found + others[begin:])
     if found != root:
         raise InvalidProof("state: another root")
 
