@@ -62,15 +62,8 @@ class Bucket:
 
     def find(self, place: Digest, head: bytes) -> bytes | None:
         """The record that begins with ``head``; ``place`` is its key's digest."""
-        tag = _get_tag(place)
-        begin = self.tags.find(tag)
-        while begin >= 0:
-            at = begin // _TAG_BYTES
-            # others have the tag by chance, or it is found across two, or beyond the run's end
-            if begin % _TAG_BYTES == 0 and has_head(self.runs[at // RUN_MAX], at % RUN_MAX, head):
-                return get_record(self.runs[at // RUN_MAX], at % RUN_MAX)
-            begin = self.tags.find(tag, begin + 1)
-        return None
+        at = _search(self.runs, self.tags, place, head)
+        return None if at < 0 else get_record(self.runs[at // RUN_MAX], at % RUN_MAX)
 
 
 def change_bucket(
@@ -83,7 +76,7 @@ def change_bucket(
         runs, tags = list(bucket.runs), bucket.tags
     for place in places:
         head, record = changes[place]
-        at = _search(runs, tags, place, head)
+        at = _search(tuple(runs), tags, place, head)
         if at >= 0:
             number, slot = at // RUN_MAX, at % RUN_MAX
             runs[number] = replace_records(runs[number], slot, 1, record)
@@ -105,7 +98,7 @@ def build_bucket(records: Sequence[bytes]) -> Bucket:
     return Bucket(runs, b"".join(tags))
 
 
-def _search(runs: list[bytes], tags: bytes, place: Digest, head: bytes) -> int:
+def _search(runs: tuple[bytes, ...], tags: bytes, place: Digest, head: bytes) -> int:
     """The number of the run times RUN_MAX and the place in it, or -1."""
     tag = _get_tag(place)
     begin = tags.find(tag)

@@ -1,11 +1,13 @@
 """The state against a dict, over any history of changes."""
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import InvalidProof
-from node.state import EMPTY_ROOT, EMPTY_STATE, verify_record
+from node.state import EMPTY_ROOT, EMPTY_STATE, build_state, verify_record
 
 KEYS = st.sampled_from([b"key/%d" % i for i in range(40)]) | st.binary(max_size=6)
 BLOCKS = st.lists(
@@ -72,3 +74,47 @@ def test_a_damaged_proof_proves_nothing_false(blocks, key, data):
     for claim in (b"forged", None if value is not None else b""):
         with pytest.raises(InvalidProof):
             verify_record(state.root, key, claim, bytes(proof))
+
+
+def compute_root(records, path=""):
+    """The definition, without any of what makes it cheap."""
+    if not records:
+        return EMPTY_ROOT
+    if len(path) == 4:
+        leaves = [
+            sha256(b"veche/record\0" + record).digest()
+            for record in sorted(len(key).to_bytes(2, "big") + key + value
+                                 for key, value in records.items())
+        ]
+        return sha256(b"veche/bucket\0" + b"".join(leaves)).digest()
+    children = [
+        compute_root({
+            key: value for key, value in records.items()
+            if sha256(key).hexdigest().startswith(path + nibble)
+        }, path + nibble)
+        for nibble in "0123456789abcdef"
+    ]
+    return sha256(b"veche/node\0" + b"".join(children)).digest()
+
+
+@given(BLOCKS)
+@settings(max_examples=60)
+def test_the_root_is_that_of_the_definition(blocks):
+    _, _, snapshots = replay(blocks)
+    for state, records in snapshots:
+        assert state.root == compute_root(records)
+
+
+@given(BLOCKS, BLOCKS)
+@settings(max_examples=60)
+def test_what_changed_is_enough_to_build_the_state_again(blocks, others):
+    first, _, _ = replay(blocks)
+    second, _, _ = replay(others)
+    buckets = dict(first.list_changes(EMPTY_STATE))
+    assert build_state(buckets.items()).root == first.root
+    changed = list(second.list_changes(first))
+    assert changed == sorted(changed)
+    buckets.update(changed)
+    again = build_state((number, records) for number, records in buckets.items() if records)
+    assert again.root == second.root
+    assert dict(again.items()) == dict(second.items())
