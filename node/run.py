@@ -18,6 +18,7 @@ _RECORD_HASH: Final[Hash] = sha256(b"veche/record\0")
 _SIZE_BYTES: Final = 3
 _SIZES_AT: Final = 1  # after the count
 _ENTRY_BYTES: Final = _SIZE_BYTES + DIGEST_BYTES
+_COUNTS: Final = [bytes((count,)) for count in range(RUN_MAX + 2)]
 
 
 def hash_record(record: bytes) -> Digest:
@@ -29,7 +30,7 @@ def build_run(records: Sequence[bytes]) -> bytes:
     """The run of these records, one more than RUN_MAX at most."""
     assert len(records) <= RUN_MAX + 1
     return b"".join([
-        bytes((len(records),)),
+        _COUNTS[len(records)],
         *[len(record).to_bytes(_SIZE_BYTES, "big") for record in records],
         *[hash_record(record) for record in records],
         *records,
@@ -55,7 +56,10 @@ def list_records(run: bytes) -> list[bytes]:
 
 def has_head(run: bytes, slot: int, head: bytes) -> bool:
     """Whether there is a record in this place and it begins with ``head``."""
-    return slot < run[0] and run.startswith(head, _find(run, slot))
+    if slot >= run[0]:
+        return False
+    begin = _find(run, slot)
+    return run[begin : begin + len(head)] == head
 
 
 def count_below(run: bytes, head: bytes) -> int:
@@ -81,7 +85,7 @@ def replace_records(run: bytes, slot: int, removed: int, record: bytes | None) -
     begin = _find(run, slot)
     end = begin + _get_size(run, slot) if removed else begin
     return b"".join((
-        bytes((count - removed + added,)),
+        _COUNTS[count - removed + added],
         run[_SIZES_AT : _SIZES_AT + _SIZE_BYTES * slot], size,
         run[_SIZES_AT + _SIZE_BYTES * after : leaves + DIGEST_BYTES * slot], leaf,
         run[leaves + DIGEST_BYTES * after : begin], record,
@@ -96,7 +100,7 @@ def split_run(run: bytes, slot: int) -> tuple[bytes, bytes]:
     middle, records, begin = leaves + DIGEST_BYTES * slot, _find(run, 0), _find(run, slot)
     before = (run[_SIZES_AT:sizes], run[leaves:middle], run[records:begin])
     after = (run[sizes:leaves], run[middle:records], run[begin:])
-    return bytes((slot,)) + b"".join(before), bytes((count - slot,)) + b"".join(after)
+    return _COUNTS[slot] + b"".join(before), _COUNTS[count - slot] + b"".join(after)
 
 
 def _get_size(run: bytes, slot: int) -> int:

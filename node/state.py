@@ -102,7 +102,7 @@ class State:
             record = None if value is None else head + value
             placed[hash_after(KEY_HASH, key)] = head, record
         assert len(placed) == len(changes)
-        return State(_change_node(self._tree, 0, sorted(placed), placed))
+        return State(_change_node(self._tree, 0, sorted(placed), 0, len(placed), placed))
 
     def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """All records whose key begins with ``prefix``, in the tree's order: for recounts."""
@@ -210,27 +210,26 @@ def _list_records(bucket: Bucket, prefix: bytes) -> Iterator[tuple[bytes, bytes]
 
 
 def _change_node(
-    node: _Node | None, level: int, places: list[Digest], changes: dict[Digest, Change]
+    node: _Node | None, level: int, places: list[Digest], begin: int, end: int,
+    changes: dict[Digest, Change],
 ) -> _Node | None:
-    """The subtree after the changes at these places, which stand in order."""
-    assert places
-    children: list[_Node | Bucket | None]
-    children = [None] * _WIDTH if node is None else list(node.children)
+    """The subtree after the changes at ``places[begin:end]``, which stand in order."""
+    assert begin < end
+    children: list[_Place] = [None] * _WIDTH if node is None else list(node.children)
     hashed = bytearray(_NO_CHILDREN if node is None else node.hashed)
-    begin, end = 0, len(places)
     while begin < end:
         nibble = _get_nibble(places[begin], level)
         after = begin + 1
         while after < end and _get_nibble(places[after], level) == nibble:
             after += 1
         child = children[nibble]
-        changed: _Node | Bucket | None
+        changed: _Place
         if level == _DEPTH - 1:
             assert not isinstance(child, _Node)
             changed = change_bucket(child, places[begin:after], changes)
         else:
             assert not isinstance(child, Bucket)
-            changed = _change_node(child, level + 1, places[begin:after], changes)
+            changed = _change_node(child, level + 1, places, begin, after, changes)
         children[nibble] = changed
         at = DIGEST_BYTES * nibble
         hashed[at : at + DIGEST_BYTES] = EMPTY_ROOT if changed is None else changed.digest
