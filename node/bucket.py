@@ -2,7 +2,8 @@
 
 Record = size of the key (2 bytes), key, value; bucket = H(the leaves of its records in order).
 A change copies the run in which the record stands and shares the others with the bucket before
-it. A tag for each record, two bytes of its place, leads a search past all others.
+it. A tag for each record, two bytes of its place, leads a search past all others; whoever
+grinds keys with one tag into one bucket pays 2**32 hashes for each and slows their search only.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from node.types import Digest
 
 SIZE_BYTES: Final = 2
 KEY_HASH: Final[Hash] = sha256()
+"""Gives a key's place: its first two bytes number the bucket."""
+
 BUCKET_HASH: Final[Hash] = sha256(b"veche/bucket\0")
 
 Change: TypeAlias = tuple[bytes, bytes | None]
@@ -48,6 +51,7 @@ class Bucket:
         self.runs = tuple(runs)
         self.tags = tags
         hashed = BUCKET_HASH.copy()
+        # not joined: of more than 2 kB at once hashlib lets go of the interpreter, in vain
         for run in runs:
             hashed.update(get_leaves(run))
         self.digest: Digest = hashed.digest()

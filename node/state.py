@@ -1,9 +1,9 @@
 """The chain's state: an immutable map of records under one root, cheap to change by a block.
 
 A tree of radix 16 and depth 4 over the first 16 bits of SHA-256 of the key: 65,536 buckets,
-each with its records in order. A block copies the buckets and path nodes that it touches, each
-once, and shares all others with the snapshot before it, so that a thousand peers and their
-recent heights hold one copy of a record.
+each with its records in order. A block copies the path nodes that it touches and of a bucket
+the few records around each change, and shares all else with the snapshot before it, so that a
+thousand peers and their recent heights hold one copy of a record.
 
 Record = size of the key (2 bytes), key, value; leaf = H(record); bucket = H(its leaves in the
 order of their records); node = H(its 16 children); what is empty is EMPTY_ROOT at every level.
