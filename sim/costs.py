@@ -15,12 +15,39 @@ from sim.topology import DATA, HardwareProfile
 
 REFERENCE = DATA / "costs_reference.json"
 NS_MAX = 60_000_000_000
+CONTENTION_MAX = 10.0
 
 PARALLEL = (WorkKind.CHECK_SIGNATURE, WorkKind.OPEN_BOX)
 """Kinds whose units within one piece of work are spread over the cores; nothing else is."""
 
 FROM_PROFILE = (WorkKind.DISK_SYNC,)
 """Kinds that the hardware profile prices and the table leaves out."""
+
+OF_DISK = (WorkKind.DISK_SYNC, WorkKind.DISK_BYTES)
+"""Kinds for which one waits for a disk, whatever the processor is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contention:
+    """How many times as long work takes on a core while all others do the like of it.
+
+    ``spread_ratio`` is how far repeats differed. 1.0, which is also what a table means that is
+    silent, says that cores take nothing from one another. It counts only where several peers
+    share one machine (``sim.cores``); in an ordinary city each has its own.
+    """
+
+    ratio: float = 1.0
+    spread_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.ratio <= CONTENTION_MAX:
+            raise ConfigurationError(
+                "contention.ratio", self.ratio, f"give 1 to {CONTENTION_MAX:g}"
+            )
+        if not 0 <= self.spread_ratio <= CONTENTION_MAX:
+            raise ConfigurationError(
+                "contention.spread_ratio", self.spread_ratio, f"give 0 to {CONTENTION_MAX:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +56,8 @@ class CostTable:
 
     ``machine`` is the processor and ``cores`` what it had when it was measured.
     ``disk_sync_ns`` was measured there too, 0 if it was not, and is charged to nobody: the
-    hardware profile says what disk a peer has.
+    hardware profile says what disk a peer has. ``ns`` are those of a core that works alone,
+    ``contention`` tells what all of them at work take from one another.
     """
 
     name: str
@@ -38,6 +66,7 @@ class CostTable:
     spread_ratio: float
     ns: tuple[float, ...]
     disk_sync_ns: float = 0.0
+    contention: Contention = Contention()
 
     def __post_init__(self) -> None:
         assert len(self.ns) == len(WorkKind), "each kind has a cost"
@@ -49,7 +78,10 @@ class CostTable:
 
     @property
     def digest(self) -> str:
-        """The first 16 hex digits of SHA-256 over the prices, whatever the table's name is."""
+        """The first 16 hex digits of SHA-256 over the prices, whatever the table's name is.
+
+        Contention is not in it: no run that names its digest has peers on one machine.
+        """
         prices = {kind.name.lower(): float(self.ns[kind]) for kind in WorkKind}
         return sha256(json.dumps(prices, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -69,6 +101,15 @@ class Prices:
         """The time that this much work takes."""
         assert units >= 0
         return self.ps[kind] * -(-units // self.over[kind]) // 1_000
+
+    def stretch(self, ratio: float) -> "Prices":
+        """Those of a processor that takes so many times as long; its disk stays as it is."""
+        assert ratio >= 1
+        ps = (
+            each if kind in OF_DISK else round(each * ratio)
+            for kind, each in zip(WorkKind, self.ps, strict=True)
+        )
+        return Prices(tuple(ps), self.over)
 
 
 def price(table: CostTable, profile: HardwareProfile, factor: float = 1.0) -> Prices:
@@ -92,6 +133,7 @@ def load_costs(path: Path = REFERENCE) -> CostTable:
         name, spread = str(table["name"]), float(table["spread_ratio"])
         machine, cores = str(table["machine"]["processor"]), int(table["machine"]["cores"])
         sync_ns = float(table.get("disk_sync_ns", 0))
+        contention = _take_contention(table.get("contention", {}))
     except KeyError as error:
         remedy = f"it is no table of costs: {error} is missing"
         raise ConfigurationError("costs", str(path), remedy) from error
@@ -99,8 +141,21 @@ def load_costs(path: Path = REFERENCE) -> CostTable:
         raise ConfigurationError("costs", str(path), f"it cannot be read: {error}") from error
     return CostTable(
         name=name, machine=machine, cores=cores, spread_ratio=spread, ns=_take_prices(costs),
-        disk_sync_ns=sync_ns,
+        disk_sync_ns=sync_ns, contention=contention,
     )
+
+
+def _take_contention(written: object) -> Contention:
+    if not isinstance(written, dict):
+        raise ConfigurationError("contention", written, "give ratio and spread_ratio")
+    known = ("ratio", "spread_ratio")
+    for key, value in written.items():
+        if key not in known and key != "about":
+            remedy = f"known entries: {', '.join(known)}"
+            raise ConfigurationError(f"contention.{key}", value, remedy)
+        if key in known and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigurationError(f"contention.{key}", value, "give a number")
+    return Contention(**{key: float(written[key]) for key in known if key in written})
 
 
 def _take_prices(costs: dict[str, object]) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.work import WorkKind
-from sim.costs import REFERENCE, CostTable, load_costs, price
+from sim.costs import REFERENCE, Contention, CostTable, load_costs, price
 from sim.errors import ConfigurationError
 from sim.topology import HOME, SERVER
 
@@ -101,3 +101,37 @@ def test_what_is_no_table_is_refused_by_its_path(tmp_path: Path, text: str):
 def test_a_missing_table_is_refused_by_its_path(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_costs(tmp_path / "none.json")
+
+
+def write_with(path: Path, contention: object) -> Path:
+    table = {**json.loads(REFERENCE.read_text()), "contention": contention}
+    path.write_text(json.dumps(table))
+    return path
+
+
+def test_a_table_that_is_silent_says_that_cores_take_nothing_from_one_another():
+    assert load_costs().contention == Contention(ratio=1.0, spread_ratio=0.0)
+
+
+def test_contention_is_read_and_is_no_price(tmp_path: Path):
+    written = {"ratio": 1.3, "spread_ratio": 0.05, "about": "how it was measured"}
+    table = load_costs(write_with(tmp_path / "costs.json", written))
+    assert table.contention == Contention(ratio=1.3, spread_ratio=0.05)
+    assert table.digest == load_costs().digest
+    assert price(table, SERVER) == price(load_costs(), SERVER)
+
+
+@pytest.mark.parametrize(("contention", "message"), [
+    (1.3, "contention=1.3: give"), ({"ratio": 0.9}, "contention.ratio=0.9: give 1 to 10"),
+    ({"ratio": 11}, "contention.ratio=11"), ({"ratio": True}, "contention.ratio=True"),
+    ({"ratio": float("nan")}, "contention.ratio=nan"),
+    ({"ratio": "much"}, "contention.ratio='much': give a number"),
+    ({"spread_ratio": -1}, "contention.spread_ratio=-1"),
+    ({"rate": 1.3}, "contention.rate=1.3: known entries: ratio, spread_ratio"),
+])
+def test_wrong_contention_is_refused_by_its_entry(
+    tmp_path: Path, contention: object, message: str
+):
+    with pytest.raises(ConfigurationError) as caught:
+        load_costs(write_with(tmp_path / "costs.json", contention))
+    assert str(caught.value).startswith(message)
