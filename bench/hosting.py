@@ -18,6 +18,7 @@ from bench.ballots import make_ballots, make_identity
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process
 from bench.figures import MeasurementFailed
+from bench.processors import read_cpu_ns
 from bench.transactions import CHAIN_ID
 from bench.trials import Sample, Trial, time_best_ns
 from node.block import Header, make_header
@@ -111,21 +112,18 @@ class LoneRelay:
         return (self._read_cpu_ns() - began_ns) / count
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        try:
+            return self._ask_once(method, path, body)
+        except http.client.RemoteDisconnected:
+            # between two rounds on a busy machine a relay loses patience with who is silent
+            return self._ask_once(method, path, body)
+
+    def _ask_once(self, method: str, path: str, body: bytes | None) -> bytes:
         self._connection.request(method, path, body, {"content-type": MSGPACK})
         return self._connection.getresponse().read()
 
     def _read_cpu_ns(self) -> int:
         return read_cpu_ns(self._process.pid)
-
-
-def read_cpu_ns(pid: int | None) -> int:
-    """Processor time of a process's threads so far. Raises MeasurementFailed without /proc."""
-    tasks = Path(f"/proc/{pid}/task")
-    try:
-        # a thread may end between the listing and the reading: then there is no such file
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
-    except OSError as error:
-        raise MeasurementFailed(f"processor time of a process: {error}") from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
 from bench.figures import MeasurementFailed
+from bench.processors import CLOCK_TICKS, read_machine_s
 from node.host.replay import Checked
 from node.host.store import Store
 from node.inputs import Role
@@ -28,7 +29,6 @@ FOUNDING_S_MAX = 300.0
 SETTLE_S_MAX = 30.0
 STOP_S_MAX = 30.0
 PAUSE_S = 2.0
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class RealRun:
@@ -219,10 +219,3 @@ def read_cpu_s(pid: int | None) -> float:
         # the name, in brackets, may hold anything; user and system time are 14 and 15 of all
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-
-
-def read_machine_s() -> float:
-    """Processor seconds of the whole machine so far, and what its own host kept from it."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _, _, *interrupts = map(int, file.readline().split()[1:9])
-    return (user + nice + system + sum(interrupts)) / CLOCK_TICKS
