@@ -2,12 +2,14 @@
 
 Rounds go through all kinds of work one after the other, so that what disturbs the machine for
 a while disturbs one round of each kind and no kind altogether. A price is the median of its
-rounds; the spread is the distance of its quartiles over that.
+rounds; the spread is the distance of its quartiles over that. Prices are those of a core that
+works alone; in the same rounds it is measured what cores at work take from one another.
 """
 
 import ctypes
 import importlib.util
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.contention import NAME as CONTENTION
+from bench.contention import Contention, Round, choose_quiet
 from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
 from bench.hosting import make_client_trials, make_index_trial, run_relay
 from bench.trials import (
+    Sample,
     Trial,
     make_crypto_trials,
     make_decode_trial,
@@ -47,14 +52,20 @@ class Size:
 def measure_costs(
     repeats: int, folder: Path, tell: Callable[[str], None], size: Size | None = None
 ) -> list[Figure]:
-    """A figure in ns for each kind of work, named as in the table; ``tell`` hears of steps.
+    """A figure in ns for each kind of work, named as in the table, and that of contention.
 
-    Raises ConfigurationError if the disk in ``folder`` cannot be measured.
+    ``tell`` hears of steps. Raises ConfigurationError if the disk in ``folder`` cannot be
+    measured.
     """
     assert repeats >= 2, "a spread needs two"
     measure_in(folder, measure_sync_ns)  # before all else, for whoever named a wrong one
     tell("preparing a city, a state and ballots ...")
-    with prepare_trials(folder, size or Size()) as prepared:
+    size = size or Size()
+    sample = make_sample(size.ballots, size.records)
+    rounds: list[Round] = []
+    # the processes first: they would inherit what the trials open
+    with Contention(sample, count_cores()) as contention, \
+            prepare_trials(folder, sample, size.records) as prepared:
         trials = sorted(prepared, key=lambda trial: trial.kind)
         assert [trial.kind for trial in trials] == list(WorkKind), "each kind once"
         values: dict[WorkKind, list[float]] = {trial.kind: [] for trial in trials}
@@ -62,24 +73,29 @@ def measure_costs(
             tell(f"measuring, round {number} of {repeats} ...")
             for trial in trials:
                 values[trial.kind].append(trial.measure())
-    return [
+            rounds.append(contention.measure())
+    return [*(
         Figure(name=get_name(trial.kind), unit="ns", values=tuple(values[trial.kind]),
                about=trial.about)
         for trial in trials
-    ]
+    ), choose_quiet(rounds)]
+
+
+def count_cores() -> int:
+    """Those that this process may use, and so those of the processes that it starts."""
+    return len(os.sched_getaffinity(0))
 
 
 @contextmanager
-def prepare_trials(folder: Path, size: Size) -> Iterator[list[Trial]]:
+def prepare_trials(folder: Path, sample: Sample, records: int) -> Iterator[list[Trial]]:
     """One for each kind, to be used while a relay runs that some of them ask."""
-    sample = make_sample(size.ballots, size.records)
     decode = make_decode_trial(sample)
     handle = make_handle_trial(decode)
     crypto = make_crypto_trials(sample)
     (check,) = [trial for trial in crypto if trial.kind is WorkKind.CHECK_SIGNATURE]
     with run_relay(folder) as relay:
         yield [
-            *crypto, decode, *make_state_trials(sample, size.records), handle,
+            *crypto, decode, *make_state_trials(sample, records), handle,
             *make_disk_trials(folder), make_index_trial(sample, folder),
             *make_client_trials(relay, check, handle),
         ]
@@ -101,6 +117,8 @@ def build_table(figures: Sequence[Figure], name: str, checkout: Path) -> dict[st
 
     ``spread_ratio`` is that of the priced kind whose rounds differed most.
     """
+    (contention,) = [figure for figure in figures if figure.name == CONTENTION]
+    figures = [figure for figure in figures if figure is not contention]
     prices = {figure.name: round_price(figure.median) for figure in figures}
     recorded = {f"{get_name(kind)}_ns": prices.pop(get_name(kind)) for kind in FROM_PROFILE}
     spreads = [compute_spread(figure) for figure in figures if figure.name in prices]
@@ -117,7 +135,16 @@ def build_table(figures: Sequence[Figure], name: str, checkout: Path) -> dict[st
         "spread_ratio": round(max(spreads), 3),
         "ns": dict(prices),
         **recorded,
+        "contention": describe_contention(contention),
         "measured": {figure.name: describe_figure(figure) for figure in figures},
+    }
+
+
+def describe_contention(figure: Figure) -> Json:
+    """As ``sim.costs.Contention``. Below 1 is noise: cores do not help one another."""
+    return {
+        "ratio": max(1.0, round_price(figure.median)),
+        "spread_ratio": round(compute_spread(figure), 3), "about": figure.about,
     }
 
 

@@ -1,7 +1,6 @@
 """``python -m bench fidelity``: founds one town on both hosts, loads it, prints the table."""
 
 import json
-import os
 import shutil
 import socket
 import statistics
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 
 from bench.ballots import make_identity
+from bench.calibrate import count_cores
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.process import VECHE
 from bench.compiled import get_build
@@ -259,15 +259,11 @@ def report(
     near = [row.is_near for row in rows if row.is_near is not None]
     return "\n".join([
         table, "",
-        f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest})",
+        f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest}), "
+        f"contention {costs.contention.ratio:.2f}",
         "equal on both hosts: the state root after the same transactions",
         f"others had up to {max(strangers, default=0.0):.2f} cores of the machine meanwhile",
     ])
-
-
-def count_cores() -> int:
-    """Those that this process may use, and so those of the processes that it starts."""
-    return len(os.sched_getaffinity(0))
 
 
 @click.command(epilog="Example: python -m bench fidelity --json fidelity.json")
@@ -294,8 +290,9 @@ def fidelity(
 ) -> None:
     """Run one load on real processes and on virtual peers, and compare what they tell.
 
-    The virtual peers share one machine, as the processes do, and its price list is measured on
-    it. What the load generator itself takes is measured and given to the simulation.
+    The virtual peers share one machine, as the processes do. Its price list is measured on it,
+    and what its cores take from one another when all work. What the load generator itself
+    takes is measured and given to the simulation.
     """
     setup = Setup(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,

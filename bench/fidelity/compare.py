@@ -138,7 +138,11 @@ def build_json(
     """
     return {
         "schema": SCHEMA, "machine": describe_machine(), "settings": settings,
-        "costs": {"name": costs.name, "digest": costs.digest}, "granted_root": root.hex(),
+        "costs": {
+            "name": costs.name, "digest": costs.digest,
+            "contention_ratio": costs.contention.ratio,
+        },
+        "granted_root": root.hex(),
         "figures": {
             f"{row.kind.load}.{row.kind.figure}": {
                 "label": row.kind.label.strip(),

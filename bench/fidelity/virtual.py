@@ -27,8 +27,9 @@ class VirtualRun:
 
     It raises MeasurementFailed if what was handed in does not become final.
 
-    ``driver_us`` is what handing in one ballot costs the machine on which all of it runs, which
-    is ``speed_ratio`` times as fast as it was when ``costs`` were measured.
+    The machine on which all of it runs is ``speed_ratio`` times as fast as it was when
+    ``costs`` were measured. ``driver_us`` is what handing in one ballot takes there beside the
+    nodes: measured so, neither speed nor contention is to be counted again.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class VirtualRun:
     ) -> None:
         self.town = town
         self.load = load
-        self.cores = Cores(cores)
+        self.cores = Cores(cores, costs.contention.ratio)
         self.kernel = Kernel(EPOCH_NS)
         self.city = City(
             kernel=self.kernel, topology=town.build_topology(speed_ratio), genesis=town.genesis,

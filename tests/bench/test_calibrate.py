@@ -54,8 +54,10 @@ def figures(tmp_path_factory):
 
 @pytest.mark.slow
 def test_each_kind_of_work_is_measured_as_often_as_was_asked(figures):
-    assert [figure.name for figure in figures] == [get_name(kind) for kind in WorkKind]
-    assert all(len(figure.values) == 3 for figure in figures)
+    *prices, contention = figures
+    assert [figure.name for figure in prices] == [get_name(kind) for kind in WorkKind]
+    assert all(len(figure.values) == 3 for figure in prices)
+    assert (contention.name, len(contention.values)) == ("contention", 2), "the quieter half"
     assert all(figure.median > 0 for figure in figures if figure.name != "disk_bytes")
     assert all(len(line) <= WIDTH for line in format_table(figures).splitlines())
 
@@ -67,6 +69,7 @@ def test_the_written_table_loads_and_says_where_it_comes_from(figures, tmp_path)
     table = load_costs(path)
     assert (table.name, table.cores) == ("ours", len(os.sched_getaffinity(0)))
     by_name = {figure.name: round_price(figure.median) for figure in figures}
+    assert table.contention.ratio == max(1, by_name.pop("contention"))
     assert table.disk_sync_ns == by_name.pop("disk_sync")
     for name, ns in by_name.items():
         assert table.ns[WorkKind[name.upper()]] == ns
@@ -165,7 +168,8 @@ def test_rounds_go_through_all_kinds_so_that_noise_hits_each(monkeypatch, tmp_pa
         Trial(kind, "x", lambda: float(next(order))) for kind in reversed(list(WorkKind))
     ]
     monkeypatch.setattr("bench.calibrate.prepare_trials", lambda *_: nullcontext(trials))
-    found = measure_costs(3, tmp_path, lambda _: None)
+    monkeypatch.setattr("bench.calibrate.count_cores", lambda: 1)
+    found = measure_costs(3, tmp_path, lambda _: None, TINY)
     kinds = len(WorkKind)
     assert found[0].values == (0.0, kinds, 2.0 * kinds)
     assert found[1].values == (1.0, 1.0 + kinds, 1.0 + 2 * kinds)

@@ -1,0 +1,169 @@
+"""How many times as long a node's work takes while all cores do the like of it.
+
+Processes, one for each core, do what a validator does with a block of ballots, through the
+real code: decode, check, execute, write the state. One of them works alone for a while, then
+all at once, and the processor time that a block takes it is compared. Waiting for a core is
+no part of that, so what is left is what cores at work take from one another.
+
+Nothing here is a best pass, as in ``bench.trials``: what disturbs work is what is looked for.
+How fast the machine is at a time cancels out, for both parts of a round lie within a second.
+What strangers have of the machine does not: they crowd also who is said to be alone, so that
+the ratio comes out too low. So rounds are chosen by that, and by that alone.
+"""
+
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+
+from bench.figures import Figure, MeasurementFailed, collector_off
+from bench.processors import read_cpu_ns, read_machine_s
+from bench.trials import Sample
+from node.host.pool import CHUNK, check_signatures, list_checks
+from node.params import Params
+from node.wire import decode_frame, frame_bundle
+from sim.workers import hold_interrupt
+
+NAME = "contention"
+ABOUT = (
+    "as long as alone takes a validator's work on a block (decoding, checks, execution, state) "
+    "on a core while all others do the same; processor time; of the rounds, the half in which "
+    "strangers had the least of the machine while one worked alone"
+)
+WINDOW_NS = 300_000_000
+CORES_MAX = 64
+JOIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How many times as long work took, and how many cores strangers had before that."""
+
+    ratio: float
+    strangers: float
+
+
+class Contention:
+    """A process for each core, for as long as its context; ``measure`` gives the ratio.
+
+    A machine with a single core needs none: there nobody works beside another.
+    """
+
+    def __init__(self, sample: Sample, cores: int, window_ns: int = WINDOW_NS) -> None:
+        assert cores > 0
+        assert window_ns > 0
+        self._window_ns = window_ns
+        self._turn = 0
+        self._connections: list[Connection[int, float]] = []
+        self._processes: list[multiprocessing.process.BaseProcess] = []
+        # forked: they run what this process runs, compiled or not, and have the sample
+        context = multiprocessing.get_context("fork")
+        for _ in range(min(cores, CORES_MAX) if cores > 1 else 0):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=work, args=(sample, theirs), daemon=True)
+            with hold_interrupt():
+                process.start()
+            theirs.close()
+            self._connections.append(mine)
+            self._processes.append(process)
+
+    def __enter__(self) -> "Contention":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.terminate()
+            process.join(JOIN_S)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Theirs."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    def measure(self) -> Round:
+        """One round. Raises MeasurementFailed if a process has ended by itself.
+
+        Each in its turn is the one that works alone, and that is compared with itself: cores
+        may differ.
+        """
+        if not self._connections:
+            return Round(1.0, 0.0)
+        chosen = self._turn % len(self._connections)
+        self._turn += 1
+        began_s, before_s = time.monotonic(), self._read_strangers_s()
+        (alone_ns,) = self._time([chosen])
+        strangers_s = self._read_strangers_s() - before_s
+        strangers = max(0.0, strangers_s) / (time.monotonic() - began_s)
+        everyone = self._time(range(len(self._connections)))
+        return Round(everyone[chosen] / alone_ns, strangers)
+
+    def _read_strangers_s(self) -> float:
+        own_ns = sum(map(read_cpu_ns, self.process_ids))
+        return read_machine_s() - own_ns / 1e9
+
+    def _time(self, numbers: Sequence[int]) -> list[float]:
+        connections = [self._connections[number] for number in numbers]
+        until_ns = time.monotonic_ns() + self._window_ns
+        try:
+            for connection in connections:
+                connection.send(until_ns)
+            return [connection.recv() for connection in connections]
+        except (EOFError, OSError) as error:
+            raise MeasurementFailed("a process that was to work beside others ended") from error
+
+
+def choose_quiet(rounds: Sequence[Round]) -> Figure:
+    """The ratios of the half of the rounds, rounded up, in which strangers had the least."""
+    quiet = sorted(rounds, key=lambda one: one.strangers)[: math.ceil(len(rounds) / 2)]
+    return Figure(name=NAME, unit="", values=tuple(one.ratio for one in quiet), about=ABOUT)
+
+
+def work(sample: Sample, connection: "Connection[float, int]") -> None:
+    """A process's whole life: works until each instant that it is told, and tells the time."""
+    validate = make_validation(sample)
+    validate()  # whatever happens only once
+    with collector_off():
+        try:
+            while True:
+                connection.send(time_median_ns(validate, connection.recv()))
+        except (EOFError, OSError):
+            return
+
+
+def make_validation(sample: Sample) -> Callable[[], None]:
+    """What a validator does with a block's bundles, by the functions that its host calls."""
+    params = Params()
+    frames = [frame_bundle(bundle.encoded) for bundle in sample.bundles]
+
+    def validate() -> None:
+        for frame in frames:
+            decode_frame(frame, params)
+        checks = list_checks(sample.ballots)
+        for first in range(0, len(checks), CHUNK):
+            if not all(check_signatures(checks[first : first + CHUNK])):
+                raise MeasurementFailed("a ballot's signature does not hold")
+        assert sample.execute(sample.state).state_root
+
+    return validate
+
+
+def time_median_ns(deed: Callable[[], None], until_ns: int) -> float:
+    """The usual processor time of a pass, of those begun before that monotonic instant.
+
+    There is always one, however late it is.
+    """
+    spans: list[int] = []
+    while not spans or time.monotonic_ns() < until_ns:
+        began_ns = time.process_time_ns()
+        deed()
+        spans.append(time.process_time_ns() - began_ns)
+    return statistics.median(spans)
