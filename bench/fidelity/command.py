@@ -40,7 +40,7 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
-from bench.trials import time_best_ns
+from bench.trials import SIGNATURES, time_best_ns
 from bench.writable import WRITABLE
 from node.crypto import is_signature_valid
 from node.work import WorkKind
@@ -49,7 +49,6 @@ from sim.errors import SimError
 from sim.fidelity import Fidelity
 
 ROUND_TRIPS = 2_000
-CHECKS = 2_000
 CALIBRATIONS = 7
 KILL_SECONDS = 16.0
 TRIES = 3
@@ -98,16 +97,20 @@ def measure_one_way_ns() -> int:
 
 
 def probe_machine_ns() -> float:
-    """What a check of a signature takes now, timed as the cost table's: a machine is not always
-    equally fast."""
+    """What a check of a signature takes now on a core that works alone: a machine is not always
+    equally fast.
+
+    As the cost table's price, the median of a few rounds of which each is a best pass: so it
+    knows nothing of contention, which is counted where work begins beside other work.
+    """
     identity, message = make_identity(1), bytes(32)
     signature = identity.sign(message)
 
     def check() -> None:
-        for _ in range(CHECKS):
+        for _ in range(SIGNATURES):
             is_signature_valid(identity.public, message, signature)
 
-    return time_best_ns(check) / CHECKS
+    return statistics.median(time_best_ns(check) for _ in range(CALIBRATIONS)) / SIGNATURES
 
 
 def calibrate(folder: Path) -> CostTable:
