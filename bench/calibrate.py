@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contention import NAME as CONTENTION
-from bench.contention import Contention, Round, choose_quiet
+from bench.contention import ABOUT, NAME, Contention, Round, compute_contention, compute_ratios
 from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
@@ -78,7 +77,7 @@ def measure_costs(
         Figure(name=get_name(trial.kind), unit="ns", values=tuple(values[trial.kind]),
                about=trial.about)
         for trial in trials
-    ), choose_quiet(rounds)]
+    ), Figure(name=NAME, unit="", values=compute_ratios(rounds), about=ABOUT)]
 
 
 def count_cores() -> int:
@@ -117,7 +116,7 @@ def build_table(figures: Sequence[Figure], name: str, checkout: Path) -> dict[st
 
     ``spread_ratio`` is that of the priced kind whose rounds differed most.
     """
-    (contention,) = [figure for figure in figures if figure.name == CONTENTION]
+    (contention,) = [figure for figure in figures if figure.name == NAME]
     figures = [figure for figure in figures if figure is not contention]
     prices = {figure.name: round_price(figure.median) for figure in figures}
     recorded = {f"{get_name(kind)}_ns": prices.pop(get_name(kind)) for kind in FROM_PROFILE}
@@ -141,9 +140,9 @@ def build_table(figures: Sequence[Figure], name: str, checkout: Path) -> dict[st
 
 
 def describe_contention(figure: Figure) -> Json:
-    """As ``sim.costs.Contention``. Below 1 is noise: cores do not help one another."""
+    """As ``sim.costs.Contention``."""
     return {
-        "ratio": max(1.0, round_price(figure.median)),
+        "ratio": round_price(compute_contention(figure.values)),
         "spread_ratio": round(compute_spread(figure), 3), "about": figure.about,
     }
 

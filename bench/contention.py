@@ -5,11 +5,13 @@ real code: decode, check, execute, write the state. One of them works alone for 
 all at once, and the processor time that a block takes it is compared. Waiting for a core is
 no part of that, so what is left is what cores at work take from one another.
 
-Alone it is the fastest pass that counts, as for a price (``bench.trials``), for the ratio is to
-be multiplied with prices. Beside others it is the mean: what disturbs work is what is looked
-for. How fast the machine is at a time cancels out, for both parts of a round lie within a
-second. What strangers have of the machine does not: they crowd also who is said to be alone, so
-that the ratio comes out too low. So rounds are chosen by that, and by that alone.
+Alone the fastest pass counts, as for a price (``bench.trials``): the ratio is to be multiplied
+with prices. Beside others it is the mean, of passes and of rounds. What disturbs work is what
+is looked for, and it comes and goes: two cores that their own host puts upon one, as its two
+threads, take half of each other's speed, and nothing a second later.
+
+What strangers have of the machine crowds also who is said to be alone, so that the ratio comes
+out too low. So rounds are chosen by that, and by that alone.
 """
 
 import math
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
 
-from bench.figures import Figure, MeasurementFailed, collector_off
+from bench.figures import MeasurementFailed, collector_off
 from bench.processors import read_cpu_ns, read_machine_s
 from bench.trials import Sample
 from node.host.pool import CHUNK, check_signatures, list_checks
@@ -42,9 +44,10 @@ JOIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How many times as long work took, and how many cores strangers had before that."""
+    """Processor time of a pass alone and beside others, and how many cores strangers had."""
 
-    ratio: float
+    alone_ns: float
+    beside_ns: float
     strangers: float
 
 
@@ -96,7 +99,7 @@ class Contention:
         Each in its turn is the one that works alone.
         """
         if not self._connections:
-            return Round(1.0, 0.0)
+            return Round(1.0, 1.0, 0.0)
         chosen = self._turn % len(self._connections)
         self._turn += 1
         began_s, before_s = time.monotonic(), self._read_strangers_s()
@@ -104,7 +107,7 @@ class Contention:
         strangers_s = self._read_strangers_s() - before_s
         strangers = max(0.0, strangers_s) / (time.monotonic() - began_s)
         beside = self._time(range(len(self._connections)))
-        return Round(statistics.fmean(beside) / min(alone), strangers)
+        return Round(min(alone), statistics.fmean(beside), strangers)
 
     def _read_strangers_s(self) -> float:
         own_ns = sum(map(read_cpu_ns, self.process_ids))
@@ -121,10 +124,20 @@ class Contention:
             raise MeasurementFailed("a process that was to work beside others ended") from error
 
 
-def choose_quiet(rounds: Sequence[Round]) -> Figure:
-    """The ratios of the half of the rounds, rounded up, in which strangers had the least."""
+def compute_ratios(rounds: Sequence[Round]) -> tuple[float, ...]:
+    """Of the half of the rounds, rounded up, in which strangers had the least.
+
+    Each is that of its passes beside others over what is usual alone; their mean is the
+    contention.
+    """
     quiet = sorted(rounds, key=lambda one: one.strangers)[: math.ceil(len(rounds) / 2)]
-    return Figure(name=NAME, unit="", values=tuple(one.ratio for one in quiet), about=ABOUT)
+    alone_ns = statistics.median(one.alone_ns for one in quiet)
+    return tuple(one.beside_ns / alone_ns for one in quiet)
+
+
+def compute_contention(ratios: Sequence[float]) -> float:
+    """Their mean. Below 1 is noise: cores do not help one another."""
+    return max(1.0, statistics.fmean(ratios))
 
 
 def work(sample: Sample, connection: "Connection[list[int], int]") -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from bench.ballots import make_identity
-from bench.calibrate import count_cores
+from bench.calibrate import BALLOTS, RECORDS, count_cores
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.process import VECHE
 from bench.compiled import get_build
+from bench.contention import Contention
 from bench.fidelity.compare import (
     HALF,
     KILLED,
@@ -31,6 +31,7 @@ from bench.fidelity.compare import (
     require_equal,
 )
 from bench.fidelity.load import Load, Town, build_town, make_loopback
+from bench.fidelity.pace import Pace, compute_pace, probe
 from bench.fidelity.real import RealRun
 from bench.fidelity.trace import (
     Trace,
@@ -40,10 +41,8 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
-from bench.trials import SIGNATURES, time_best_ns
+from bench.trials import make_sample
 from bench.writable import WRITABLE
-from node.crypto import is_signature_valid
-from node.work import WorkKind
 from sim.costs import CostTable, load_costs
 from sim.errors import SimError
 from sim.fidelity import Fidelity
@@ -96,23 +95,6 @@ def measure_one_way_ns() -> int:
     return round(statistics.median(spans))
 
 
-def probe_machine_ns() -> float:
-    """What a check of a signature takes now on a core that works alone: a machine is not always
-    equally fast.
-
-    As the cost table's price, the median of a few rounds of which each is a best pass: so it
-    knows nothing of contention, which is counted where work begins beside other work.
-    """
-    identity, message = make_identity(1), bytes(32)
-    signature = identity.sign(message)
-
-    def check() -> None:
-        for _ in range(SIGNATURES):
-            is_signature_valid(identity.public, message, signature)
-
-    return statistics.median(time_best_ns(check) for _ in range(CALIBRATIONS)) / SIGNATURES
-
-
 def calibrate(folder: Path) -> CostTable:
     """The table of this machine, measured now: by a process that runs what the nodes run."""
     path = folder / "this-machine.json"
@@ -129,15 +111,18 @@ def calibrate(folder: Path) -> CostTable:
 class Comparison:
     """Runs loads on both hosts; ``rows`` is what came of it.
 
-    ``strangers`` is what others had of the machine in each run, in cores. ``granted_root`` is
-    the state after the last town's grants, the same on both.
+    ``strangers`` is what others had of the machine in each run, in cores, and ``paces`` what
+    the machine was like, by load. ``granted_root`` is the state after the last town's grants,
+    the same on both.
     """
 
     def __init__(
-        self, setup: Setup, costs: CostTable, folder: Path, tell: Callable[[str], None]
+        self, setup: Setup, costs: CostTable, contention: Contention, folder: Path,
+        tell: Callable[[str], None],
     ) -> None:
         self.setup = setup
         self.costs = costs
+        self._contention = contention
         self._folder = folder
         self._tell = tell
         self._profile = make_loopback(measure_one_way_ns(), round(costs.disk_sync_ns))
@@ -145,7 +130,7 @@ class Comparison:
         self._measured: dict[str, list[dict[str, float]]] = {}
         self.granted_root = b""
         self.strangers: list[float] = []
-        self.speed_ratios: dict[str, list[float]] = {}
+        self.paces: dict[str, list[Pace]] = {}
 
     @property
     def rows(self) -> list[Row]:
@@ -186,12 +171,12 @@ class Comparison:
     ) -> None:
         number = len(self._measured.get(name, ())) + 1
         self._tell(f"{name}, {number} of {self.setup.repeats}: processes ...")
-        trace, speed_ratio = self._run_undisturbed(town, load)
+        trace, pace = self._run_undisturbed(town, load)
         measured = describe(trace)
         self._tell(f"{name}, {number} of {self.setup.repeats}: virtual peers ...")
         twin = VirtualRun(
             town, load, self.costs, cores=self.setup.cores,
-            driver_us=measured.get("driver_us", 0.0), speed_ratio=speed_ratio, seed=number,
+            driver_us=measured.get("driver_us", 0.0), pace=pace, seed=number,
         ).run()
         self.granted_root = require_equal(
             "state roots after the same grants differ",
@@ -199,34 +184,33 @@ class Comparison:
         )
         if not trace.is_replayed:
             raise MeasurementFailed("the processes' blocks lead to another state than theirs")
-        self.speed_ratios.setdefault(name, []).append(speed_ratio)
+        self.paces.setdefault(name, []).append(pace)
         self._measured.setdefault(name, []).append(measured)
         self._simulated.setdefault(name, []).append(describe(twin))
 
-    def _run_undisturbed(self, town: Town, load: Load) -> tuple[Trace, float]:
-        """What the processes told, and how fast the machine was meanwhile.
+    def _run_undisturbed(self, town: Town, load: Load) -> tuple[Trace, Pace]:
+        """What the processes told, and what the machine was like around that.
 
         Of a few runs that in which others had the least of the machine, chosen by that alone;
         the first will do if they had next to nothing, or if the proposer is killed: then one
         waits for a timer and not for the processor.
         """
-        tries: list[tuple[float, Trace, float]] = []
+        tries: list[tuple[float, Trace, Pace]] = []
         for _ in range(TRIES):
             folder = Path(tempfile.mkdtemp(dir=self._folder))
-            probes = [probe_machine_ns()]
+            before = probe(self._contention)
             trace = RealRun(town, load, folder).run()
-            probes.append(probe_machine_ns())
+            after = probe(self._contention)
             shutil.rmtree(folder)
             strangers = trace.spent.strangers_s / trace.spent_over_s
-            speed_ratio = self.costs.ns[WorkKind.CHECK_SIGNATURE] / statistics.fmean(probes)
-            tries.append((strangers, trace, speed_ratio))
+            tries.append((strangers, trace, compute_pace(self.costs, (before, after))))
             if strangers <= STRANGERS_MAX or load.kills:
                 break
             self._tell(f"  others took {strangers:.2f} cores meanwhile")
-        strangers, trace, speed_ratio = min(tries, key=lambda one: one[0])
+        strangers, trace, pace = min(tries, key=lambda one: one[0])
         if not load.kills:
             self.strangers.append(strangers)
-        return trace, speed_ratio
+        return trace, pace
 
 
 def describe_recovery(trace: Trace) -> dict[str, float]:
@@ -254,16 +238,26 @@ def make_label(rows: Sequence[Row], setup: Setup) -> Fidelity:
     )
 
 
+def describe_range(ratios: Sequence[float]) -> str:
+    """Their median, and the least and the greatest."""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
+
+
 def report(
-    rows: Sequence[Row], costs: CostTable, strangers: Sequence[float], *, as_markdown: bool
+    rows: Sequence[Row], costs: CostTable, paces: Sequence[Pace],
+    strangers: Sequence[float], *, as_markdown: bool,
 ) -> str:
     """The table, and what it was measured with."""
     table = format_markdown(rows) if as_markdown else format_rows(rows)
     near = [row.is_near for row in rows if row.is_near is not None]
+    speeds = [pace.speed_ratio for pace in paces]
+    contentions = [pace.contention_ratio for pace in paces]
     return "\n".join([
         table, "",
-        f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest}), "
-        f"contention {costs.contention.ratio:.2f}",
+        f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest})",
+        f"speed of a core alone, against the costs: {describe_range(speeds)}",
+        f"contention of all cores at work: {describe_range(contentions)}, "
+        f"in the costs {costs.contention.ratio:.2f}",
         "equal on both hosts: the state root after the same transactions",
         f"others had up to {max(strangers, default=0.0):.2f} cores of the machine meanwhile",
     ])
@@ -294,8 +288,8 @@ def fidelity(
     """Run one load on real processes and on virtual peers, and compare what they tell.
 
     The virtual peers share one machine, as the processes do. Its price list is measured on it,
-    and what its cores take from one another when all work. What the load generator itself
-    takes is measured and given to the simulation.
+    and around each run how fast a core is and what cores at work take from one another. What
+    the load generator itself takes is measured and given to the simulation.
     """
     setup = Setup(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,
@@ -312,12 +306,15 @@ def fidelity(
             if costs is None:
                 tell("measuring what work costs on this machine ...")
             table = load_costs(costs) if costs else calibrate(Path(folder))
-            comparison = Comparison(setup, table, Path(folder), tell)
-            comparison.run()
+            sample = make_sample(BALLOTS, RECORDS)
+            with Contention(sample, count_cores()) as contention:
+                comparison = Comparison(setup, table, contention, Path(folder), tell)
+                comparison.run()
     except (ClusterFailed, MeasurementFailed, SimError) as error:
         raise click.ClickException(str(error)) from error
     rows = comparison.rows
-    click.echo(report(rows, table, comparison.strangers, as_markdown=as_markdown))
+    paces = [pace for of_load in comparison.paces.values() for pace in of_load]
+    click.echo(report(rows, table, paces, comparison.strangers, as_markdown=as_markdown))
     if keep:
         try:
             make_label(rows, setup).save()
@@ -325,7 +322,6 @@ def fidelity(
             raise click.ClickException(str(error)) from error
     if path is not None:
         root = comparison.granted_root
-        ratios = comparison.speed_ratios
         write_json(path, build_json(
-            rows, setup.build_json(), table, root, ratios, comparison.strangers
+            rows, setup.build_json(), table, root, comparison.paces, comparison.strangers
         ))

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.cluster.errors import ClusterFailed
+from bench.contention import Contention, Round
 from bench.fidelity.command import Setup, make_label
 from bench.fidelity.compare import (
     HALF,
@@ -30,6 +31,7 @@ from bench.fidelity.load import (
     build_town,
     make_loopback,
 )
+from bench.fidelity.pace import Pace, Probe, compute_pace, probe
 from bench.fidelity.real import RealRun, read_cpu_s
 from bench.fidelity.trace import (
     SeenBlock,
@@ -41,6 +43,8 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import MeasurementFailed
+from bench.trials import make_sample
+from node.work import WorkKind
 from sim.costs import load_costs
 
 BEGIN_NS = 100 * SECOND_NS
@@ -161,12 +165,15 @@ def test_both_tables_say_what_is_near_and_what_is_not():
 
 
 def test_the_file_holds_both_hosts_values_and_the_table_of_costs():
-    content = build_json(make_rows(), {"relays": 1}, load_costs(), b"\1", {HALF: [1.0]}, [0.02])
+    paces = {HALF: [Pace(0.9, 1.3)]}
+    content = build_json(make_rows(), {"relays": 1}, load_costs(), b"\1", paces, [0.02])
     content = json.loads(json.dumps(content))
     assert content["figures"]["half.final_p50_s"]["near"] is True
     assert content["figures"]["half.final_p50_s"]["measured"] == [1.85, 1.85]
     assert content["costs"]["name"] == load_costs().name
     assert content["granted_root"] == "01"
+    assert content["speed_ratios"] == {HALF: [0.9]}
+    assert content["contention_ratios"] == {HALF: [1.3]}
 
 
 def test_states_that_differ_are_a_failure():
@@ -177,6 +184,22 @@ def test_states_that_differ_are_a_failure():
 
 def test_the_processor_time_of_a_process_that_is_down_is_none():
     assert read_cpu_s(None) == 0
+
+
+def test_speed_and_contention_stand_on_the_same_lone_core_and_count_once():
+    costs = load_costs()
+    price_ns = costs.ns[WorkKind.CHECK_SIGNATURE]
+    slow = Probe(2 * price_ns, (Round(20, 30, 0.0),) * 4)
+    assert compute_pace(costs, (slow, slow)) == Pace(0.5, 1.5)
+    usual = Probe(price_ns, (Round(10, 10, 0.0),) * 4)
+    assert compute_pace(costs, (usual, usual)) == Pace(1.0, 1.0)
+
+
+def test_a_machine_of_one_core_is_probed_for_its_speed_alone():
+    with Contention(make_sample(1, 1), 1) as contention:
+        pace = compute_pace(load_costs(), [probe(contention)])
+    assert pace.contention_ratio == 1
+    assert 0.01 < pace.speed_ratio < 100
 
 
 def make_town(voters):
@@ -191,9 +214,27 @@ def test_virtual_peers_on_one_machine_tell_the_same_twice():
     ]
     assert describe_steady(traces[0]) == describe_steady(traces[1])
     assert describe_steady(traces[0])["throughput_per_s"] == pytest.approx(40, rel=0.01)
-    slow = VirtualRun(town, load, load_costs(), cores=2, driver_us=20, speed_ratio=0.5).run()
+    slow = VirtualRun(town, load, load_costs(), cores=2, driver_us=20, pace=Pace(0.5)).run()
     spent = [describe_steady(trace)["validators_us"] for trace in (slow, traces[0])]
     assert spent[0] == pytest.approx(2 * spent[1], rel=0.2)
+
+
+@pytest.mark.slow
+def test_contention_is_charged_in_full_at_saturation_and_hardly_where_peers_seldom_meet():
+    town = make_town(20_000)
+    spent = {}
+    for rate_per_s in (0, 20):
+        load = Load(rate_per_s=rate_per_s, seconds=5, warm_s=1, cool_s=1)
+        describe = describe_steady if rate_per_s else describe_saturation
+        for ratio in (1.0, 1.5):
+            run = VirtualRun(
+                town, load, load_costs(), cores=2, driver_us=8, pace=Pace(1.0, ratio)
+            )
+            spent[rate_per_s, ratio] = describe(run.run())
+    full = spent[0, 1.5]["validators_us"] / spent[0, 1.0]["validators_us"]
+    assert full == pytest.approx(1.5, rel=0.06)
+    seldom = spent[20, 1.5]["validators_us"] / spent[20, 1.0]["validators_us"]
+    assert 1 < seldom < full - 0.05
 
 
 @pytest.mark.slow
