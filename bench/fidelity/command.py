@@ -18,7 +18,7 @@ from bench.calibrate import BALLOTS, RECORDS, count_cores
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.process import VECHE
 from bench.compiled import get_build
-from bench.contention import Contention
+from bench.contention import STRANGERS_MAX, Contention
 from bench.fidelity.compare import (
     HALF,
     KILLED,
@@ -51,9 +51,6 @@ ROUND_TRIPS = 2_000
 CALIBRATIONS = 7
 KILL_SECONDS = 16.0
 TRIES = 3
-STRANGERS_MAX = 0.1
-"""Cores: what others may have of the machine while it is measured."""
-
 SATURATION_PER_S = 8_000
 """Ballots made for a second of a load that saturates: more than two cores have ever carried."""
 

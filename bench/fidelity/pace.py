@@ -17,7 +17,7 @@ from node.crypto import is_signature_valid
 from node.work import WorkKind
 from sim.costs import CostTable
 
-ROUNDS = 4
+ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,10 @@ def test_rounds_are_chosen_by_what_strangers_had_and_not_by_what_came_of_it():
         Round(10, 10, 0.9), Round(10, 13, 0.0), Round(10, 11, 0.5), Round(10, 14, 0.1),
         Round(10, 20, 0.2),
     ]
-    assert compute_ratios(rounds) == (1.3, 1.4, 2.0)
+    assert compute_ratios(rounds) == (1.3, 1.4, 2.0), "of many disturbed the better half"
     assert compute_ratios(rounds[:1]) == (1.0,)
+    calm = [Round(10, 12, 0.01)] * 4
+    assert compute_ratios([*rounds, *calm]) == (1.3, *[1.2] * 4, 1.4), "all that were calm"
 
 
 def test_what_is_usual_alone_is_the_measure_of_all_rounds():
