@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contention import ABOUT, NAME, Contention, Round, compute_contention, compute_ratios
+from bench.contention import ABOUT, NAME, Contention, Round, choose_calm
 from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
@@ -77,7 +77,7 @@ def measure_costs(
         Figure(name=get_name(trial.kind), unit="ns", values=tuple(values[trial.kind]),
                about=trial.about)
         for trial in trials
-    ), Figure(name=NAME, unit="", values=compute_ratios(rounds), about=ABOUT)]
+    ), Figure(name=NAME, unit="", values=choose_calm(rounds), about=ABOUT)]
 
 
 def count_cores() -> int:
@@ -140,9 +140,9 @@ def build_table(figures: Sequence[Figure], name: str, checkout: Path) -> dict[st
 
 
 def describe_contention(figure: Figure) -> Json:
-    """As ``sim.costs.Contention``."""
+    """As ``sim.costs.Contention``. Below 1 is noise: cores do not help one another."""
     return {
-        "ratio": round_price(compute_contention(figure.values)),
+        "ratio": max(1.0, round_price(figure.median)),
         "spread_ratio": round(compute_spread(figure), 3), "about": figure.about,
     }
 

@@ -5,10 +5,10 @@ real code: decode, check, execute, write the state. One of them works alone for 
 all at once, and the processor time that a block takes it is compared. Waiting for a core is
 no part of that, so what is left is what cores at work take from one another.
 
-Alone the fastest pass counts, as for a price (``bench.trials``): the ratio is to be multiplied
-with prices. Beside others it is the mean, of passes and of rounds. What disturbs work is what
-is looked for, and it comes and goes: two cores that their own host puts upon one, as its two
-threads, take half of each other's speed, and nothing a second later.
+Both are means, not best passes as in ``bench.trials``: what disturbs work is what is looked
+for. A machine's speed may come and go in seconds, by what its own host does beside it. That is
+no contention: both parts of a round lie within a second and mostly see the same, and of the
+rounds' ratios the median counts.
 
 What strangers have of the machine crowds also who is said to be alone, so that the ratio comes
 out too low. So rounds are chosen by that, and by that alone.
@@ -34,8 +34,8 @@ from sim.workers import hold_interrupt
 NAME = "contention"
 ABOUT = (
     "how many times as long as alone a validator's work on a block takes (decoding, checks, "
-    "execution, state) while all cores do it; the mean over the fastest pass alone, in "
-    "processor time; of the rounds those in which strangers had next to nothing of the "
+    "execution, state) while all cores do it; the median of rounds, each a mean over a mean, "
+    "in processor time; of the rounds those in which strangers had next to nothing of the "
     "machine, or the half in which they had least"
 )
 WINDOW_NS = 400_000_000
@@ -48,10 +48,9 @@ JOIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Processor time of a pass alone and beside others, and how many cores strangers had."""
+    """How many times as long work took, and how many cores strangers had before that."""
 
-    alone_ns: float
-    beside_ns: float
+    ratio: float
     strangers: float
 
 
@@ -103,7 +102,7 @@ class Contention:
         Each in its turn is the one that works alone.
         """
         if not self._connections:
-            return Round(1.0, 1.0, 0.0)
+            return Round(1.0, 0.0)
         chosen = self._turn % len(self._connections)
         self._turn += 1
         began_s, before_s = time.monotonic(), self._read_strangers_s()
@@ -111,7 +110,7 @@ class Contention:
         strangers_s = self._read_strangers_s() - before_s
         strangers = max(0.0, strangers_s) / (time.monotonic() - began_s)
         beside = self._time(range(len(self._connections)))
-        return Round(min(alone), statistics.fmean(beside), strangers)
+        return Round(statistics.fmean(beside) / statistics.fmean(alone), strangers)
 
     def _read_strangers_s(self) -> float:
         own_ns = sum(map(read_cpu_ns, self.process_ids))
@@ -128,22 +127,11 @@ class Contention:
             raise MeasurementFailed("a process that was to work beside others ended") from error
 
 
-def compute_ratios(rounds: Sequence[Round]) -> tuple[float, ...]:
-    """Of the rounds in which strangers had next to nothing, or the half in which it was least.
-
-    Each is that of its passes beside others over what is usual alone; their mean is the
-    contention.
-    """
+def choose_calm(rounds: Sequence[Round]) -> tuple[float, ...]:
+    """Ratios of the rounds in which strangers had next to nothing, or the half with least."""
     ordered = sorted(rounds, key=lambda one: one.strangers)
     calm = sum(one.strangers <= STRANGERS_MAX for one in rounds)
-    chosen = ordered[: max(calm, math.ceil(len(rounds) / 2))]
-    alone_ns = statistics.median(one.alone_ns for one in chosen)
-    return tuple(one.beside_ns / alone_ns for one in chosen)
-
-
-def compute_contention(ratios: Sequence[float]) -> float:
-    """Their mean. Below 1 is noise: cores do not help one another."""
-    return max(1.0, statistics.fmean(ratios))
+    return tuple(one.ratio for one in ordered[: max(calm, math.ceil(len(rounds) / 2))])
 
 
 def work(sample: Sample, connection: "Connection[list[int], int]") -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from bench.calibrate import BALLOTS, RECORDS, count_cores
+from bench.calibrate import count_cores
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.process import VECHE
 from bench.compiled import get_build
-from bench.contention import STRANGERS_MAX, Contention
+from bench.contention import STRANGERS_MAX
 from bench.fidelity.compare import (
     HALF,
     KILLED,
@@ -31,8 +31,8 @@ from bench.fidelity.compare import (
     require_equal,
 )
 from bench.fidelity.load import Load, Town, build_town, make_loopback
-from bench.fidelity.pace import Pace, compute_pace, probe
 from bench.fidelity.real import RealRun
+from bench.fidelity.speed import compute_speed_ratio
 from bench.fidelity.trace import (
     Trace,
     compute_recovery_s,
@@ -41,7 +41,6 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
-from bench.trials import make_sample
 from bench.writable import WRITABLE
 from sim.costs import CostTable, load_costs
 from sim.errors import SimError
@@ -108,18 +107,16 @@ def calibrate(folder: Path) -> CostTable:
 class Comparison:
     """Runs loads on both hosts; ``rows`` is what came of it.
 
-    ``strangers`` is what others had of the machine in each run, in cores, and ``paces`` what
-    the machine was like, by load. ``granted_root`` is the state after the last town's grants,
-    the same on both.
+    ``strangers`` is what others had of the machine in each run, in cores, and ``speed_ratios``
+    how fast it was, by load. ``granted_root`` is the state after the last town's grants, the
+    same on both.
     """
 
     def __init__(
-        self, setup: Setup, costs: CostTable, contention: Contention, folder: Path,
-        tell: Callable[[str], None],
+        self, setup: Setup, costs: CostTable, folder: Path, tell: Callable[[str], None]
     ) -> None:
         self.setup = setup
         self.costs = costs
-        self._contention = contention
         self._folder = folder
         self._tell = tell
         self._profile = make_loopback(measure_one_way_ns(), round(costs.disk_sync_ns))
@@ -127,7 +124,7 @@ class Comparison:
         self._measured: dict[str, list[dict[str, float]]] = {}
         self.granted_root = b""
         self.strangers: list[float] = []
-        self.paces: dict[str, list[Pace]] = {}
+        self.speed_ratios: dict[str, list[float]] = {}
 
     @property
     def rows(self) -> list[Row]:
@@ -168,12 +165,13 @@ class Comparison:
     ) -> None:
         number = len(self._measured.get(name, ())) + 1
         self._tell(f"{name}, {number} of {self.setup.repeats}: processes ...")
-        trace, pace = self._run_undisturbed(town, load)
+        trace = self._run_undisturbed(town, load)
+        speed_ratio = compute_speed_ratio(self.costs, trace, count_cores())
         measured = describe(trace)
         self._tell(f"{name}, {number} of {self.setup.repeats}: virtual peers ...")
         twin = VirtualRun(
             town, load, self.costs, cores=self.setup.cores,
-            driver_us=measured.get("driver_us", 0.0), pace=pace, seed=number,
+            driver_us=measured.get("driver_us", 0.0), speed_ratio=speed_ratio, seed=number,
         ).run()
         self.granted_root = require_equal(
             "state roots after the same grants differ",
@@ -181,33 +179,31 @@ class Comparison:
         )
         if not trace.is_replayed:
             raise MeasurementFailed("the processes' blocks lead to another state than theirs")
-        self.paces.setdefault(name, []).append(pace)
+        self.speed_ratios.setdefault(name, []).append(speed_ratio)
         self._measured.setdefault(name, []).append(measured)
         self._simulated.setdefault(name, []).append(describe(twin))
 
-    def _run_undisturbed(self, town: Town, load: Load) -> tuple[Trace, Pace]:
-        """What the processes told, and what the machine was like around that.
+    def _run_undisturbed(self, town: Town, load: Load) -> Trace:
+        """What the processes told.
 
         Of a few runs that in which others had the least of the machine, chosen by that alone;
         the first will do if they had next to nothing, or if the proposer is killed: then one
         waits for a timer and not for the processor.
         """
-        tries: list[tuple[float, Trace, Pace]] = []
+        tries: list[tuple[float, Trace]] = []
         for _ in range(TRIES):
             folder = Path(tempfile.mkdtemp(dir=self._folder))
-            before = probe(self._contention)
             trace = RealRun(town, load, folder).run()
-            after = probe(self._contention)
             shutil.rmtree(folder)
             strangers = trace.spent.strangers_s / trace.spent_over_s
-            tries.append((strangers, trace, compute_pace(self.costs, (before, after))))
+            tries.append((strangers, trace))
             if strangers <= STRANGERS_MAX or load.kills:
                 break
             self._tell(f"  others took {strangers:.2f} cores meanwhile")
-        strangers, trace, pace = min(tries, key=lambda one: one[0])
+        strangers, trace = min(tries, key=lambda one: one[0])
         if not load.kills:
             self.strangers.append(strangers)
-        return trace, pace
+        return trace
 
 
 def describe_recovery(trace: Trace) -> dict[str, float]:
@@ -241,20 +237,17 @@ def describe_range(ratios: Sequence[float]) -> str:
 
 
 def report(
-    rows: Sequence[Row], costs: CostTable, paces: Sequence[Pace],
+    rows: Sequence[Row], costs: CostTable, speeds: Sequence[float],
     strangers: Sequence[float], *, as_markdown: bool,
 ) -> str:
     """The table, and what it was measured with."""
     table = format_markdown(rows) if as_markdown else format_rows(rows)
     near = [row.is_near for row in rows if row.is_near is not None]
-    speeds = [pace.speed_ratio for pace in paces]
-    contentions = [pace.contention_ratio for pace in paces]
     return "\n".join([
         table, "",
         f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest})",
-        f"speed of a core alone, against the costs: {describe_range(speeds)}",
-        f"contention of all cores at work: {describe_range(contentions)}, "
-        f"in the costs {costs.contention.ratio:.2f}",
+        f"contention of all cores at work: {costs.contention.ratio:.2f}",
+        f"speed during the runs, against the costs: {describe_range(speeds)}",
         "equal on both hosts: the state root after the same transactions",
         f"others had up to {max(strangers, default=0.0):.2f} cores of the machine meanwhile",
     ])
@@ -285,8 +278,8 @@ def fidelity(
     """Run one load on real processes and on virtual peers, and compare what they tell.
 
     The virtual peers share one machine, as the processes do. Its price list is measured on it,
-    and around each run how fast a core is and what cores at work take from one another. What
-    the load generator itself takes is measured and given to the simulation.
+    with what its cores take from one another, and so is its speed during each run. What the
+    load generator itself takes is measured and given to the simulation.
     """
     setup = Setup(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,
@@ -303,15 +296,13 @@ def fidelity(
             if costs is None:
                 tell("measuring what work costs on this machine ...")
             table = load_costs(costs) if costs else calibrate(Path(folder))
-            sample = make_sample(BALLOTS, RECORDS)
-            with Contention(sample, count_cores()) as contention:
-                comparison = Comparison(setup, table, contention, Path(folder), tell)
-                comparison.run()
+            comparison = Comparison(setup, table, Path(folder), tell)
+            comparison.run()
     except (ClusterFailed, MeasurementFailed, SimError) as error:
         raise click.ClickException(str(error)) from error
     rows = comparison.rows
-    paces = [pace for of_load in comparison.paces.values() for pace in of_load]
-    click.echo(report(rows, table, paces, comparison.strangers, as_markdown=as_markdown))
+    speeds = [ratio for of_load in comparison.speed_ratios.values() for ratio in of_load]
+    click.echo(report(rows, table, speeds, comparison.strangers, as_markdown=as_markdown))
     if keep:
         try:
             make_label(rows, setup).save()
@@ -319,6 +310,7 @@ def fidelity(
             raise click.ClickException(str(error)) from error
     if path is not None:
         root = comparison.granted_root
+        ratios = comparison.speed_ratios
         write_json(path, build_json(
-            rows, setup.build_json(), table, root, comparison.paces, comparison.strangers
+            rows, setup.build_json(), table, root, ratios, comparison.strangers
         ))

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.fidelity.pace import Pace
 from bench.figures import SCHEMA, Json, MeasurementFailed, describe_machine
 from bench.table import format_number
 from sim.costs import CostTable
@@ -130,12 +129,12 @@ def format_markdown(rows: Sequence[Row]) -> str:
 
 def build_json(
     rows: Sequence[Row], settings: dict[str, Json], costs: CostTable, root: bytes,
-    paces: Mapping[str, Sequence[Pace]], strangers: Sequence[float],
+    speed_ratios: Mapping[str, Sequence[float]], strangers: Sequence[float],
 ) -> dict[str, Json]:
     """The whole file: as ``bench.figures.build_report``, with both hosts' values.
 
-    ``paces`` tell, by load, what the machine was like around each run, and ``strangers`` how
-    many cores others had of it.
+    ``speed_ratios`` tell, by load, how fast the machine was against its own cost table, and
+    ``strangers`` how many cores others had of it.
     """
     return {
         "schema": SCHEMA, "machine": describe_machine(), "settings": settings,
@@ -152,11 +151,5 @@ def build_json(
             } for row in rows
         },
         "strangers_cores": list(strangers),
-        "speed_ratios": {
-            load: [pace.speed_ratio for pace in of_load] for load, of_load in paces.items()
-        },
-        "contention_ratios": {
-            load: [pace.contention_ratio for pace in of_load]
-            for load, of_load in paces.items()
-        },
+        "speed_ratios": {load: list(ratios) for load, ratios in speed_ratios.items()},
     }

@@ -14,6 +14,7 @@ from bench.cluster.errors import ClusterFailed, single_out
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
+from bench.fidelity.speed import EVERY_TICKS, Speedometer
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
 from bench.figures import MeasurementFailed
@@ -56,6 +57,7 @@ class RealRun:
         self._refused: Counter[str] = Counter()
         self._handed = 0
         self._gone_s = 0.0
+        self._speed = Speedometer()
         self._killed_height = 0
 
     def run(self) -> Trace:
@@ -141,8 +143,12 @@ class RealRun:
         since_ns = pacer.begin_ns + round(load.warm_s * SECOND_NS)
         until_ns = pacer.end_ns - round(load.cool_s * SECOND_NS)
         due_ns = pacer.begin_ns
+        ticks = 0
         while due_ns < pacer.end_ns:
             await trio.sleep(max(0, due_ns - time.time_ns()) / SECOND_NS)
+            ticks += 1
+            if len(edges) == 1 and not ticks % EVERY_TICKS:
+                self._speed.look()
             now_ns = time.time_ns()
             due_ns = max(due_ns + TICK_NS, now_ns)
             if (now_ns >= since_ns and not edges) or (now_ns >= until_ns and len(edges) == 1):
@@ -207,7 +213,7 @@ class RealRun:
             sent_bytes=int(sum(sent)), sent_frames=int(sum(frames)),
             transactions=watch.final, granted_root=granted_root, head_root=head_root,
             is_replayed=head_root == chain.state.root, killed_ns=killed_ns,
-            killed_height=self._killed_height,
+            killed_height=self._killed_height, check_ns=self._speed.check_ns,
         )
 
 

@@ -67,6 +67,7 @@ class Trace:
     in which ``transactions`` became final. ``granted_root`` is the state after the
     registrar's grants, ``head_root`` that at the end; ``is_replayed`` says that a replay of all
     blocks leads there. ``killed_height`` was the head as the next proposer was killed.
+    ``check_ns`` is what a check of another process took in the steady part of a real run.
     """
 
     host: str
@@ -87,6 +88,7 @@ class Trace:
     is_replayed: bool
     killed_ns: int = 0
     killed_height: int = 0
+    check_ns: float = 0.0
 
     @property
     def steady_ns(self) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from collections import Counter
 
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
-from bench.fidelity.pace import Pace
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.figures import MeasurementFailed
 from node.host.openapi import BATCH_MAX
@@ -28,22 +27,21 @@ class VirtualRun:
 
     It raises MeasurementFailed if what was handed in does not become final.
 
-    ``pace`` is what the machine on which all of it runs was like; by default as the table says.
-    ``driver_us`` is what handing in one ballot takes there beside the nodes: measured so,
-    neither speed nor contention is to be counted again.
+    The machine on which all of it runs is ``speed_ratio`` times as fast as it was when
+    ``costs`` were measured. ``driver_us`` is what handing in one ballot takes there beside the
+    nodes: measured so, neither speed nor contention is to be counted again.
     """
 
     def __init__(
         self, town: Town, load: Load, costs: CostTable, *, cores: int, driver_us: float,
-        pace: Pace | None = None, seed: int = 1,
+        speed_ratio: float = 1.0, seed: int = 1,
     ) -> None:
         self.town = town
         self.load = load
-        pace = pace or Pace(1.0, costs.contention.ratio)
-        self.cores = Cores(cores, pace.contention_ratio)
+        self.cores = Cores(cores, costs.contention.ratio)
         self.kernel = Kernel(EPOCH_NS)
         self.city = City(
-            kernel=self.kernel, topology=town.build_topology(pace.speed_ratio),
+            kernel=self.kernel, topology=town.build_topology(speed_ratio),
             genesis=town.genesis, identities=town.identities, work=SharedWork(), costs=costs,
             journal=Journal(), streams=Streams(seed), clocks=ClockConfig(offset_ns=0),
             cores=self.cores,

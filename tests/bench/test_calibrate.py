@@ -18,7 +18,6 @@ from bench.calibrate import (
     round_price,
     write_table,
 )
-from bench.contention import compute_contention
 from bench.disk import measure_in
 from bench.figures import Figure, MeasurementFailed
 from bench.handling import Frames, RememberingIdentity, RememberingWork, Submissions
@@ -58,7 +57,8 @@ def test_each_kind_of_work_is_measured_as_often_as_was_asked(figures):
     *prices, contention = figures
     assert [figure.name for figure in prices] == [get_name(kind) for kind in WorkKind]
     assert all(len(figure.values) == 3 for figure in prices)
-    assert (contention.name, len(contention.values)) == ("contention", 2), "the quieter half"
+    assert contention.name == "contention"
+    assert 2 <= len(contention.values) <= 3, "the calmer half at least"
     assert all(figure.median > 0 for figure in figures if figure.name != "disk_bytes")
     assert all(len(line) <= WIDTH for line in format_table(figures).splitlines())
 
@@ -70,9 +70,7 @@ def test_the_written_table_loads_and_says_where_it_comes_from(figures, tmp_path)
     table = load_costs(path)
     assert (table.name, table.cores) == ("ours", len(os.sched_getaffinity(0)))
     by_name = {figure.name: round_price(figure.median) for figure in figures}
-    del by_name["contention"]
-    ratio = compute_contention(figures[-1].values)
-    assert table.contention.ratio == pytest.approx(ratio, rel=1e-3)
+    assert table.contention.ratio == max(1, by_name.pop("contention"))
     assert table.disk_sync_ns == by_name.pop("disk_sync")
     for name, ns in by_name.items():
         assert table.ns[WorkKind[name.upper()]] == ns

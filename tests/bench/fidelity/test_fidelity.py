@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.cluster.errors import ClusterFailed
-from bench.contention import Contention, Round
 from bench.fidelity.command import Setup, make_label
 from bench.fidelity.compare import (
     HALF,
@@ -31,8 +30,8 @@ from bench.fidelity.load import (
     build_town,
     make_loopback,
 )
-from bench.fidelity.pace import Pace, Probe, compute_pace, probe
 from bench.fidelity.real import RealRun, read_cpu_s
+from bench.fidelity.speed import Speedometer, compute_speed_ratio
 from bench.fidelity.trace import (
     SeenBlock,
     Spent,
@@ -43,9 +42,8 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import MeasurementFailed
-from bench.trials import make_sample
 from node.work import WorkKind
-from sim.costs import load_costs
+from sim.costs import Contention, load_costs
 
 BEGIN_NS = 100 * SECOND_NS
 LOAD = Load(rate_per_s=10, seconds=6, warm_s=1, cool_s=1)
@@ -165,15 +163,14 @@ def test_both_tables_say_what_is_near_and_what_is_not():
 
 
 def test_the_file_holds_both_hosts_values_and_the_table_of_costs():
-    paces = {HALF: [Pace(0.9, 1.3)]}
-    content = build_json(make_rows(), {"relays": 1}, load_costs(), b"\1", paces, [0.02])
+    content = build_json(make_rows(), {"relays": 1}, load_costs(), b"\1", {HALF: [0.9]}, [0.02])
     content = json.loads(json.dumps(content))
     assert content["figures"]["half.final_p50_s"]["near"] is True
     assert content["figures"]["half.final_p50_s"]["measured"] == [1.85, 1.85]
     assert content["costs"]["name"] == load_costs().name
     assert content["granted_root"] == "01"
     assert content["speed_ratios"] == {HALF: [0.9]}
-    assert content["contention_ratios"] == {HALF: [1.3]}
+    assert content["costs"]["contention_ratio"] == 1
 
 
 def test_states_that_differ_are_a_failure():
@@ -186,20 +183,20 @@ def test_the_processor_time_of_a_process_that_is_down_is_none():
     assert read_cpu_s(None) == 0
 
 
-def test_speed_and_contention_stand_on_the_same_lone_core_and_count_once():
-    costs = load_costs()
-    price_ns = costs.ns[WorkKind.CHECK_SIGNATURE]
-    slow = Probe(2 * price_ns, (Round(20, 30, 0.0),) * 4)
-    assert compute_pace(costs, (slow, slow)) == Pace(0.5, 1.5)
-    usual = Probe(price_ns, (Round(10, 10, 0.0),) * 4)
-    assert compute_pace(costs, (usual, usual)) == Pace(1.0, 1.0)
+@pytest.mark.parametrize(("busy_s", "expected"), [(8.0, 0.75), (4.0, 0.625), (0.0, 0.5)])
+def test_what_contention_explains_of_a_slow_check_is_not_counted_as_speed_too(busy_s, expected):
+    costs = replace(load_costs(), contention=Contention(ratio=1.5))
+    check_ns = 2 * costs.ns[WorkKind.CHECK_SIGNATURE]
+    trace = make_trace(spent=Spent(0, 0, 0, busy_s), spent_over_s=4.0, check_ns=check_ns)
+    assert compute_speed_ratio(costs, trace, 2) == pytest.approx(expected)
 
 
-def test_a_machine_of_one_core_is_probed_for_its_speed_alone():
-    with Contention(make_sample(1, 1), 1) as contention:
-        pace = compute_pace(load_costs(), [probe(contention)])
-    assert pace.contention_ratio == 1
-    assert 0.01 < pace.speed_ratio < 100
+def test_a_speedometer_tells_what_a_check_takes():
+    speed = Speedometer()
+    assert speed.check_ns == 0
+    for _ in range(2):
+        speed.look()
+    assert 5_000 < speed.check_ns < 5_000_000
 
 
 def make_town(voters):
@@ -214,7 +211,7 @@ def test_virtual_peers_on_one_machine_tell_the_same_twice():
     ]
     assert describe_steady(traces[0]) == describe_steady(traces[1])
     assert describe_steady(traces[0])["throughput_per_s"] == pytest.approx(40, rel=0.01)
-    slow = VirtualRun(town, load, load_costs(), cores=2, driver_us=20, pace=Pace(0.5)).run()
+    slow = VirtualRun(town, load, load_costs(), cores=2, driver_us=20, speed_ratio=0.5).run()
     spent = [describe_steady(trace)["validators_us"] for trace in (slow, traces[0])]
     assert spent[0] == pytest.approx(2 * spent[1], rel=0.2)
 
@@ -227,13 +224,12 @@ def test_contention_is_charged_in_full_at_saturation_and_hardly_where_peers_seld
         load = Load(rate_per_s=rate_per_s, seconds=5, warm_s=1, cool_s=1)
         describe = describe_steady if rate_per_s else describe_saturation
         for ratio in (1.0, 1.5):
-            run = VirtualRun(
-                town, load, load_costs(), cores=2, driver_us=8, pace=Pace(1.0, ratio)
-            )
-            spent[rate_per_s, ratio] = describe(run.run())
-    full = spent[0, 1.5]["validators_us"] / spent[0, 1.0]["validators_us"]
+            costs = replace(load_costs(), contention=Contention(ratio=ratio))
+            run = VirtualRun(town, load, costs, cores=2, driver_us=8)
+            spent[rate_per_s, ratio] = describe(run.run())["validators_us"]
+    full = spent[0, 1.5] / spent[0, 1.0]
     assert full == pytest.approx(1.5, rel=0.06)
-    seldom = spent[20, 1.5]["validators_us"] / spent[20, 1.0]["validators_us"]
+    seldom = spent[20, 1.5] / spent[20, 1.0]
     assert 1 < seldom < full - 0.05
 
 
@@ -245,6 +241,7 @@ def test_processes_and_virtual_peers_reach_the_same_state_and_recover_from_a_kil
     twin = VirtualRun(town, load, load_costs(), cores=2, driver_us=20).run()
     assert real.granted_root == twin.granted_root
     assert real.is_replayed
+    assert real.check_ns > 0
     assert real.transactions == twin.transactions
     assert 2 < compute_recovery_s(real) < 8
     assert 2 < compute_recovery_s(twin) < 8
