@@ -128,10 +128,13 @@ class Contention:
 
 
 def choose_calm(rounds: Sequence[Round]) -> tuple[float, ...]:
-    """Ratios of the rounds in which strangers had next to nothing, or the half with least."""
+    """Ratios of the rounds in which strangers had next to nothing, or the half with least.
+
+    Of two rounds both count: a spread needs two.
+    """
     ordered = sorted(rounds, key=lambda one: one.strangers)
     calm = sum(one.strangers <= STRANGERS_MAX for one in rounds)
-    return tuple(one.ratio for one in ordered[: max(calm, math.ceil(len(rounds) / 2))])
+    return tuple(one.ratio for one in ordered[: max(calm, 2, math.ceil(len(rounds) / 2))])
 
 
 def work(sample: Sample, connection: "Connection[list[int], int]") -> None:

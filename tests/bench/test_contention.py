@@ -81,5 +81,6 @@ def test_rounds_are_chosen_by_what_strangers_had_and_not_by_what_came_of_it():
     ]
     assert choose_calm(rounds) == (1.3, 1.4, 2.0), "of many disturbed the better half"
     assert choose_calm(rounds[:1]) == (1.0,)
+    assert choose_calm(rounds[:2]) == (1.3, 1.0), "a spread needs two"
     calm = [Round(1.2, 0.01)] * 4
     assert choose_calm([*rounds, *calm]) == (1.3, *[1.2] * 4, 1.4), "all that were calm"
