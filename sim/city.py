@@ -324,6 +324,11 @@ class City:
             return
         peer.serve(WorkKind.SERVE_READ, requests)
 
+    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """Peers are about to check this signature: a notary, if there is one, does it first."""
+        if isinstance(self.work, SharedWork):
+            self.work.ask_check(key, message, signature)
+
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""
         if isinstance(self.work, SharedWork):

@@ -73,6 +73,10 @@ class City(Protocol):
         """So many read requests come to a relay, counted and charged as one batch."""
         ...
 
+    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """Peers are about to check this signature: whoever can may do it ahead."""
+        ...
+
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""
         ...

@@ -152,7 +152,9 @@ class Desk:
             encoded = make_transaction(
                 self._identity, self._city.chain_id, job.kind, self._nonce, job.payload
             )
-            sent = _Sent(encoded, _read_id(encoded), job.done)
+            transaction_id, signature = _read_signed(encoded)
+            self._city.ask_check(self._identity.public, transaction_id, signature)
+            sent = _Sent(encoded, transaction_id, job.done)
             flight[self._nonce] = sent
             self._by_id[sent.id] = self._nonce
             self._submit(sent, job.at_ns)
@@ -167,8 +169,8 @@ class Desk:
         self._city.submit(self.relay, self._client, sent.encoded, at_ns)
 
 
-def _read_id(encoded: bytes) -> bytes:
+def _read_signed(encoded: bytes) -> tuple[bytes, bytes]:
     match decode(encoded, len(encoded)):
-        case [bytes(body), bytes()]:
-            return compute_transaction_id(body)
+        case [bytes(body), bytes(signature)]:
+            return compute_transaction_id(body), signature
     raise AssertionError("a transaction is [body, signature]")

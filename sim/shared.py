@@ -174,6 +174,11 @@ class SharedWork(Work):
             if self._signers.get(message) is _ASKED:
                 self._ahead.put(key + message, signature)
 
+    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """Have the notary check it, if there is one: somebody here will ask soon."""
+        if self.notary is not None:
+            self.notary.check(key, message, signature)
+
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""
         self._signatures.put(signature, (key, message))

@@ -28,12 +28,8 @@ LOOKAHEAD_CHUNKS = 192
 WORKERS_MAX = 64
 _INDEX_BYTES = 8
 _JOIN_S = 5.0
-_NICENESS = 10
-"""Who works ahead of need gives way to who is waited for, where they share a core.
-
-At 5 the notary, asked for an answer at once, waited for a worker's turn to end twice as often;
-at 19 whatever else the machine does takes all from workers who are waited for in the end.
-"""
+_PATIENCE_S = 2.0
+"""A chunk takes half a second; who takes four times as long is not given a processor."""
 
 # What may wait in a worker's pipe: both ends could otherwise wait for each other's reading.
 _PIPE_BYTES_MAX = 64 * 1024
@@ -103,17 +99,33 @@ class InlineCrew:
 
 
 class WorkerCrew:
-    """A ``Crew`` of ``workers`` processes; as a context manager it leaves none."""
+    """A ``Crew`` of ``workers`` processes; as a context manager it leaves none.
 
-    __slots__ = ("_connections", "_poll", "_processes", "_ready", "_waiting", "_workers")
+    They have what others leave of the processor. Of one that has not answered for
+    ``patience_s`` the crew makes the answers that are wanted itself, until it answers again;
+    ``helped`` counts them.
+    """
 
-    def __init__(self, factory: Factory, workers: int) -> None:
+    __slots__ = ("_connections", "_factory", "_late", "_maker", "_ours", "_poll", "_processes",
+                 "_ready", "_requests", "_waiting", "_workers", "helped", "patience_s")
+
+    def __init__(
+        self, factory: Factory, workers: int, patience_s: float = _PATIENCE_S
+    ) -> None:
         assert 1 <= workers <= WORKERS_MAX, workers
+        self.helped = 0
+        self._factory = factory
+        self._maker: Maker | None = None
+        self.patience_s = patience_s
+        self._late: set[int] = set()  # workers
+        self._ours: set[int] = set()  # requests answered here before their worker did
+        self._requests: dict[int, bytes] = {}
         self._ready: dict[int, bytes] = {}
         self._connections: list[Connection[bytes, bytes]] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
         self._workers: dict[int, int] = {}  # by file descriptor
-        self._waiting: list[deque[int]] = [deque() for _ in range(workers)]  # bytes of each
+        # of each worker: requests that it has not answered, and their bytes
+        self._waiting: list[deque[tuple[int, int]]] = [deque() for _ in range(workers)]
         self._poll = select.poll()
         context = multiprocessing.get_context("spawn")
         try:
@@ -152,19 +164,25 @@ class WorkerCrew:
         worker = index % len(self._connections)
         waiting = self._waiting[worker]
         size = _INDEX_BYTES + len(request)
-        while waiting and sum(waiting) + size > _PIPE_BYTES_MAX:
+        self._requests[index] = request
+        while waiting and sum(each for _, each in waiting) + size > _PIPE_BYTES_MAX:
+            if not self._is_ready(worker):
+                return  # never sent: made here when it is wanted
             self._receive(worker)
         try:
             self._connections[worker].send_bytes(index.to_bytes(_INDEX_BYTES, "big") + request)
         except OSError as error:
             raise self._bury(worker) from error
-        waiting.append(size)
+        waiting.append((index, size))
 
     def get(self, index: int) -> bytes:
         """The answer to request ``index``, waiting for it; raises WorkerDied."""
         worker = index % len(self._connections)
         while index not in self._ready:
+            if not self._is_ready(worker):
+                return self._make(index)
             self._receive(worker)
+        del self._requests[index]
         return self._ready.pop(index)
 
     def pump(self) -> None:
@@ -194,7 +212,27 @@ class WorkerCrew:
         index = int.from_bytes(message[:_INDEX_BYTES], "big")
         assert index % len(self._connections) == worker
         self._waiting[worker].popleft()
-        self._ready[index] = message[_INDEX_BYTES:]
+        self._late.discard(worker)
+        if index in self._ours:
+            self._ours.remove(index)
+        else:
+            self._ready[index] = message[_INDEX_BYTES:]
+
+    def _is_ready(self, worker: int) -> bool:
+        if not self._waiting[worker]:
+            return False  # what is wanted of it was never sent
+        if self._connections[worker].poll(0 if worker in self._late else self.patience_s):
+            return True
+        self._late.add(worker)
+        return False
+
+    def _make(self, index: int) -> bytes:
+        if self._maker is None:
+            self._maker = self._factory()
+        if any(asked == index for asked, _ in self._waiting[index % len(self._connections)]):
+            self._ours.add(index)
+        self.helped += 1
+        return self._maker(self._requests.pop(index))
 
     def _bury(self, worker: int) -> WorkerDied:
         process = self._processes[worker]
@@ -245,7 +283,7 @@ def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None
     """A worker's whole life: answer requests until the crew is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ctrl-C goes to all; the crew decides
-    os.nice(_NICENESS)
+    give_way()
     maker = factory()
     try:
         while True:
@@ -253,6 +291,18 @@ def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None
             connection.send_bytes(message[:_INDEX_BYTES] + maker(message[_INDEX_BYTES:]))
     except (EOFError, OSError):
         return
+
+
+def give_way() -> None:
+    """From now on this process runs where nobody else wants to.
+
+    Who works ahead of need gives way to who is waited for: as a nice process, it would have a
+    tenth of the simulating process's core, and hold up the notary until its turn is over.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:  # not on Linux
+        os.nice(19)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Crews: whoever answers, and however much waits, the answers are the same."""
 
+import os
+import signal
 from functools import partial
 
 import numpy as np
@@ -33,6 +35,29 @@ def test_workers_and_crew_do_not_wait_for_each_other():
             inline.ask(index, request)
         for index in range(len(requests)):
             assert crew.get(index) == inline.get(index)
+
+
+def test_a_worker_that_gets_no_processor_is_helped_and_its_late_answers_are_dropped():
+    requests = [bytes([index]) * 40_000 for index in range(8)]
+    with WorkerCrew(partial(make_echo, 3), 2, patience_s=60) as crew:
+        crew.ask(0, requests[0])
+        assert crew.get(0) == requests[0] * 3
+        assert crew.helped == 0
+        crew.patience_s = 0.05
+        stopped = crew.process_ids[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            for index in range(1, 8):  # more than the stopped worker's pipe may hold
+                crew.ask(index, requests[index])
+            for index in range(1, 6):
+                assert crew.get(index) == requests[index] * 3
+            assert crew.helped >= 2
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        for index in (6, 7, 8):
+            if index == 8:
+                crew.ask(8, b"more")
+            assert crew.get(index) == (requests[index] if index < 8 else b"more") * 3
 
 
 def test_a_store_gives_real_signed_transactions_and_forgets_the_released():
