@@ -9,7 +9,6 @@ works alone; in the same rounds it is measured what cores at work take from one 
 import ctypes
 import importlib.util
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
 from bench.hosting import make_client_trials, make_index_trial, run_relay
+from bench.processors import count_cores
 from bench.trials import (
     Sample,
     Trial,
@@ -78,11 +78,6 @@ def measure_costs(
                about=trial.about)
         for trial in trials
     ), Figure(name=NAME, unit="", values=choose_calm(rounds), about=ABOUT)]
-
-
-def count_cores() -> int:
-    """Those that this process may use, and so those of the processes that it starts."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -71,7 +71,10 @@ class Contention:
         context = multiprocessing.get_context("fork")
         for _ in range(min(cores, CORES_MAX) if cores > 1 else 0):
             mine, theirs = context.Pipe()
-            process = context.Process(target=work, args=(sample, theirs), daemon=True)
+            inherited = (*self._connections, mine)
+            process = context.Process(
+                target=work, args=(sample, theirs, inherited), daemon=True
+            )
             with hold_interrupt():
                 process.start()
             theirs.close()
@@ -137,8 +140,16 @@ def choose_calm(rounds: Sequence[Round]) -> tuple[float, ...]:
     return tuple(one.ratio for one in ordered[: max(calm, 2, math.ceil(len(rounds) / 2))])
 
 
-def work(sample: Sample, connection: "Connection[list[int], int]") -> None:
-    """A process's whole life: works until each instant that it is told, and tells its times."""
+def work(
+    sample: Sample, connection: "Connection[list[int], int]",
+    inherited: "Sequence[Connection[int, list[int]]]",
+) -> None:
+    """A process's whole life: works until each instant that it is told, and tells its times.
+
+    It ends with who started it: the other ends, which it has by the fork, are closed first.
+    """
+    for other in inherited:
+        other.close()
     validate = make_validation(sample)
     validate()  # whatever happens only once
     with collector_off():

@@ -73,7 +73,7 @@ class LoneRelay:
         deadline_s = time.monotonic() + START_S_MAX
         while True:
             try:
-                self._ask("GET", "/health")
+                self._ask_once("GET", "/health", None)
                 return
             except OSError as error:
                 self._connection.close()
@@ -114,8 +114,9 @@ class LoneRelay:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         try:
             return self._ask_once(method, path, body)
-        except http.client.RemoteDisconnected:
+        except ConnectionError:
             # between two rounds on a busy machine a relay loses patience with who is silent
+            self._connection.close()
             return self._ask_once(method, path, body)
 
     def _ask_once(self, method: str, path: str, body: bytes | None) -> bytes:

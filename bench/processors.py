@@ -8,6 +8,11 @@ from bench.figures import MeasurementFailed
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
+def count_cores() -> int:
+    """Those that this process may use, and so those of the processes that it starts."""
+    return len(os.sched_getaffinity(0))
+
+
 def read_cpu_ns(pid: int | None) -> int:
     """Processor time of a process's threads so far. Raises MeasurementFailed without /proc."""
     tasks = Path(f"/proc/{pid}/task")

@@ -8,13 +8,13 @@ The floor is what the cores would reach if they did nothing but the Ed25519 chec
 processes: each validator checks each transaction once, and so does the relay.
 """
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bench.cluster.saturated import Load, Pushed, run
 from bench.figures import Figure, MeasurementFailed, Target
+from bench.processors import count_cores
 from bench.steady import WINDOWS, SteadyBlocks
 from node.host.meter import Spent
 
@@ -70,7 +70,7 @@ def measure_saturation(
     for _ in range(repeats):
         runs.append(Steady(run(load)))
         upon_run()
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     rates = tuple(steady.compute_rate() for steady in runs)
 
     def share(check_ns: float, rate: float) -> float:

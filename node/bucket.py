@@ -147,7 +147,8 @@ def _remove_tag(runs: list[bytes], tags: bytes, number: int, slot: int) -> bytes
     if runs[number][0] == 0:
         del runs[number]
         return tags[:first] + tags[end:]
-    return b"".join((tags[:middle], tags[middle + _TAG_BYTES : end], bytes(2), tags[end:]))
+    rest = tags[middle + _TAG_BYTES : end] + bytes(_TAG_BYTES)
+    return b"".join((tags[:middle], rest, tags[end:]))
 
 
 def _search_run(runs: list[bytes], head: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 from node.codec import Value, encode
 from node.crypto import digest
 from node.errors import InvalidParams
+from node.run import RECORD_BYTES_MAX
 from node.types import CHAIN_ID_BYTES, PublicKey
 
 ENGINES: Final = ("qbft",)
@@ -58,6 +59,11 @@ class Params:
             # bounded, so that sums of two still fit the codec's 64 bits; True is no number
             elif type(value) is not int or not 0 < value < 2**62:
                 raise InvalidParams(field.name, value, "give a positive whole number")
+        if self.transaction_bytes_max > RECORD_BYTES_MAX:
+            raise InvalidParams(
+                "transaction_bytes_max", self.transaction_bytes_max,
+                f"give at most {RECORD_BYTES_MAX}: a record of the state holds no more",
+            )
         if self.bundle_lead_ns >= self.block_interval_ns:
             raise InvalidParams(
                 "bundle_lead_ns", self.bundle_lead_ns, "give less than block_interval_ns"

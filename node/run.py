@@ -13,6 +13,7 @@ from node.hashing import Hash, hash_after
 from node.types import DIGEST_BYTES, Digest
 
 RUN_MAX: Final = 16
+RECORD_BYTES_MAX: Final = (1 << 24) - 1
 
 _RECORD_HASH: Final[Hash] = sha256(b"veche/record\0")
 _SIZE_BYTES: Final = 3
@@ -76,6 +77,8 @@ def count_below(run: bytes, head: bytes) -> int:
 def replace_records(run: bytes, slot: int, removed: int, record: bytes | None) -> bytes:
     """The run with ``record``, if any, in the place of ``removed`` records from ``slot`` on."""
     count, after = run[0], slot + removed
+    assert removed in (0, 1)
+    assert after <= count <= RUN_MAX + 1
     size, leaf, added = b"", b"", 0
     if record is None:
         record = b""

@@ -13,6 +13,7 @@ from node.codec import Value, decode, encode, is_below
 from node.consensus.authorities import Authorities
 from node.consensus.tally import Ballot, ValidatorTally
 from node.errors import InvalidBlock, InvalidEncoding
+from node.run import RECORD_BYTES_MAX
 from node.state import State, build_state
 from node.types import DIGEST_BYTES, KEY_BYTES, Digest
 
@@ -67,13 +68,15 @@ def encode_bucket(records: tuple[bytes, ...]) -> bytes:
 
 
 def decode_bucket(encoded: bytes) -> tuple[bytes, ...]:
-    """Raises InvalidEncoding for anything that is not a list of records."""
+    """Raises InvalidEncoding for anything that is not a list of records, or one too long."""
     values = decode(encoded, len(encoded))
     if not isinstance(values, list):
         raise InvalidEncoding("not a bucket", len(encoded))
     records = tuple(value for value in values if isinstance(value, bytes))
     if len(records) != len(values):
         raise InvalidEncoding("not a bucket of records", len(encoded))
+    if any(len(record) > RECORD_BYTES_MAX for record in records):
+        raise InvalidEncoding("a record too long", len(encoded))
     return records
 
 

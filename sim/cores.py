@@ -9,9 +9,9 @@ handed out in the order in which inputs begin, and no work is interrupted for an
 Cores take from one another: threads of one core share its units, all share caches and memory.
 So work takes ``contention_ratio`` times as long as alone if all other cores are busy as it
 begins, and so much less of that as fewer are. What others begin or end while it is under way
-changes it no more, neither its duration nor theirs. This is right where nobody waits for a core
-and all work has the full ratio, and where none ever meets another; and between them in the
-mean, if work comes whatever the cores do: then it finds others busy as often as it has them
+changes it no more, neither its duration nor theirs. This is right where no core ever waits for
+work, for then all of it has the full ratio, and where none ever meets another; and between in
+the mean, if work comes whatever the cores do: then it finds others busy as often as it has them
 beside it. Work that begins everywhere at one moment has the ratio but for the first of it.
 
 A disk is not slowed down: it does not wait for a core.

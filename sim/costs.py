@@ -80,7 +80,8 @@ class CostTable:
     def digest(self) -> str:
         """The first 16 hex digits of SHA-256 over the prices, whatever the table's name is.
 
-        Contention is not in it: no run that names its digest has peers on one machine.
+        Contention is not in it: it touches no run of a city. Who puts peers on one machine
+        names it beside (bench.fidelity).
         """
         prices = {kind.name.lower(): float(self.ns[kind]) for kind in WorkKind}
         return sha256(json.dumps(prices, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ replaced by codes. Copies that never became events (see ``sim.network``) are in 
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple
 from zipfile import BadZipFile
@@ -257,7 +258,10 @@ def read_journal(path: Path) -> SavedJournal:
         raise ConfigurationError("journal", schema, f"this version reads {SCHEMA}")
     rows = zip(*(arrays[f"checkpoints.{name}"].tolist() for name in Checkpoint._fields),
                strict=True)
-    joined, ends = arrays["values"].tobytes(), np.cumsum(arrays["values.size"]).tolist()
+    joined, sizes = arrays["values"].tobytes(), arrays["values.size"].tolist()
+    if min(sizes, default=0) < 0 or sum(sizes) != len(joined):
+        raise ConfigurationError("journal", str(path), "it is damaged: values of other sizes")
+    ends = list(accumulate(sizes))
     parts = [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     values = zip(parts, arrays["values.is_bytes"].tolist(), strict=True)
     events: dict[str, dict[str, Column]] = {}

@@ -36,7 +36,6 @@ Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 """Key, message, signature."""
 
 
-
 class Notary:
     """Signatures on their way to be made or checked; ``close`` ends the process.
 
@@ -132,7 +131,7 @@ class Notary:
 
     def _bury(self) -> WorkerDied:
         self.process.join(_JOIN_S)
-        return WorkerDied(0, self.process.exitcode)
+        return WorkerDied("the notary", self.process.exitcode)
 
 
 def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -> None:

@@ -44,9 +44,9 @@ Factory: TypeAlias = Callable[[], Maker]
 class WorkerDied(SimError):
     """A worker process ended while something was still wanted from it."""
 
-    def __init__(self, worker: int, status: int | None) -> None:
+    def __init__(self, worker: str, status: int | None) -> None:
         super().__init__(
-            f"ballot worker {worker} ended unexpectedly (exit code {status}); "
+            f"{worker} ended unexpectedly (exit code {status}); "
             "its own message, if any, is above"
         )
         self.worker = worker
@@ -101,9 +101,9 @@ class InlineCrew:
 class WorkerCrew:
     """A ``Crew`` of ``workers`` processes; as a context manager it leaves none.
 
-    They have what others leave of the processor. Of one that has not answered for
+    They have what others leave of the processor. Of one from which nothing has come for
     ``patience_s`` the crew makes the answers that are wanted itself, until it answers again;
-    ``helped`` counts them.
+    ``helped`` counts them. An answer that has begun to come is waited for.
     """
 
     __slots__ = ("_connections", "_factory", "_late", "_maker", "_ours", "_poll", "_processes",
@@ -179,7 +179,7 @@ class WorkerCrew:
         """The answer to request ``index``, waiting for it; raises WorkerDied."""
         worker = index % len(self._connections)
         while index not in self._ready:
-            if not self._is_ready(worker):
+            if self._is_behind(worker, index) or not self._is_ready(worker):
                 return self._make(index)
             self._receive(worker)
         del self._requests[index]
@@ -211,16 +211,24 @@ class WorkerCrew:
             raise self._bury(worker) from error
         index = int.from_bytes(message[:_INDEX_BYTES], "big")
         assert index % len(self._connections) == worker
-        self._waiting[worker].popleft()
+        asked, _ = self._waiting[worker].popleft()
+        assert asked == index, "answers come in order"
         self._late.discard(worker)
         if index in self._ours:
             self._ours.remove(index)
         else:
             self._ready[index] = message[_INDEX_BYTES:]
 
+    def _is_behind(self, worker: int, index: int) -> bool:
+        """Whether it is still at what was made here, or was never sent what is wanted."""
+        return (
+            not self._is_asked(worker, index) or self._waiting[worker][0][0] in self._ours
+        )
+
+    def _is_asked(self, worker: int, index: int) -> bool:
+        return any(asked == index for asked, _ in self._waiting[worker])
+
     def _is_ready(self, worker: int) -> bool:
-        if not self._waiting[worker]:
-            return False  # what is wanted of it was never sent
         if self._connections[worker].poll(0 if worker in self._late else self.patience_s):
             return True
         self._late.add(worker)
@@ -229,7 +237,7 @@ class WorkerCrew:
     def _make(self, index: int) -> bytes:
         if self._maker is None:
             self._maker = self._factory()
-        if any(asked == index for asked, _ in self._waiting[index % len(self._connections)]):
+        if self._is_asked(index % len(self._connections), index):
             self._ours.add(index)
         self.helped += 1
         return self._maker(self._requests.pop(index))
@@ -237,7 +245,7 @@ class WorkerCrew:
     def _bury(self, worker: int) -> WorkerDied:
         process = self._processes[worker]
         process.join(_JOIN_S)
-        return WorkerDied(worker, process.exitcode)
+        return WorkerDied(f"ballot worker {worker}", process.exitcode)
 
 
 class WorkerPool(WorkerCrew):
@@ -299,9 +307,9 @@ def give_way() -> None:
     Who works ahead of need gives way to who is waited for: as a nice process, it would have a
     tenth of the simulating process's core, and hold up the notary until its turn is over.
     """
-    if hasattr(os, "SCHED_IDLE"):
+    try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:  # not on Linux
+    except OSError:  # some sandboxes refuse it
         os.nice(19)
 
 

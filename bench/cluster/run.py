@@ -27,6 +27,7 @@ from bench.cluster.process import Process, require_alive
 from bench.cluster.proxy import Proxies, Way
 from bench.cluster.stay import Stay, describe_stay
 from bench.cluster.window import needs_proxies
+from bench.processors import count_cores
 from node.crypto import SEED_BYTES, Identity
 from node.host.clock import Clock
 from node.host.genesis import encode_genesis
@@ -104,7 +105,7 @@ class Cluster:
         streams = Streams(scenario.seed)
         topology = Topology.build(scenario.build_topology_config(), streams)
         peers = len(topology.peers)
-        cores = len(os.sched_getaffinity(0))
+        cores = count_cores()
         lead_s = START_S + START_CPU_S * peers / cores
         self.start_ns = time.time_ns() + int(lead_s * SECOND_NS)
         self.midnight_ns = self.start_ns - parse_time_ns("starts", scenario.starts)
@@ -190,7 +191,7 @@ class Cluster:
             start_ns=self.start_ns, faults=self.faults.planned, late=self.late,
             caught_up_ns=self.caught_up_ns, stopped=self.stopped, converged=self.converged,
             broken=broken or self.city.broken, workers=self.settings.workers,
-            cores=len(os.sched_getaffinity(0)), host=HOST,
+            cores=count_cores(), host=HOST,
         )
         result = self._mark(gather_result(
             ended, floor=measure_crypto_floor(time.process_time_ns), wall_s=wall_s,

@@ -1,6 +1,5 @@
 """One run of a saturated cluster: ballots signed ahead, pushed, and found on the disk."""
 
-import os
 import signal
 import sqlite3
 import statistics
@@ -25,6 +24,7 @@ from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.figures import MeasurementFailed
 from bench.floor import measure_check_ns
+from bench.processors import count_cores
 from node.block import decode_block
 from node.bundle import decode_bundle
 from node.params import Genesis, Params
@@ -228,7 +228,7 @@ def open_pool() -> Iterator[ProcessPoolExecutor]:
     """A process for each core; what they have not begun at the end is never done."""
     # Ctrl-C is for us, who let go of what is not made yet
     deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     with ProcessPoolExecutor(cores, initializer=deaf) as pool, ExitStack() as stack:
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         yield pool
@@ -238,7 +238,7 @@ def measure_price() -> CheckPrice:
     """Two seconds of checks: of this process, then of one on each core."""
     alone_ns = measure_check_ns()
     with open_pool() as pool:
-        all_ns = list(pool.map(measure_check_ns, range(len(os.sched_getaffinity(0)))))
+        all_ns = list(pool.map(measure_check_ns, range(count_cores())))
     return CheckPrice(all_ns=statistics.fmean(all_ns), alone_ns=alone_ns)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import click
 
-from bench.calibrate import count_cores
 from bench.cluster.errors import ClusterFailed
 from bench.cluster.process import VECHE
 from bench.compiled import get_build
@@ -41,6 +40,7 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
+from bench.processors import count_cores
 from bench.writable import WRITABLE
 from sim.costs import CostTable, load_costs
 from sim.errors import SimError
