@@ -183,7 +183,7 @@ def calibrate(
 @cli.command("compile", epilog="Example: veche compile --quiet")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def compile_hot_path(quiet: bool) -> int:  # noqa: FBT001 - click passes flags by name
-    """Compile the hot path for this machine, so that runs take about a third less.
+    """Compile the hot path for this machine, so that runs take less than half the time.
 
     Needs a C compiler and the extra [fast]. Results stay the same to the bit: a small run is
     made with and without, and a build whose digest differs is thrown away. An edit of the
