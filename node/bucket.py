@@ -153,6 +153,7 @@ def _remove_tag(runs: list[bytes], tags: bytes, number: int, slot: int) -> bytes
 
 def _search_run(runs: list[bytes], head: bytes) -> int:
     """The number of the last run that begins below ``head``, or of the first."""
+    assert runs
     low, high = 0, len(runs) - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -173,4 +174,5 @@ def _compute_tag(record: bytes) -> bytes:
 
 
 def _pad(tags: bytes) -> bytes:
+    assert len(tags) <= _TAGS_BYTES
     return tags.ljust(_TAGS_BYTES, b"\0")

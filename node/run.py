@@ -99,6 +99,7 @@ def replace_records(run: bytes, slot: int, removed: int, record: bytes | None) -
 def split_run(run: bytes, slot: int) -> tuple[bytes, bytes]:
     """The records before ``slot``, and those from it on."""
     count = run[0]
+    assert 0 <= slot <= count
     sizes, leaves = _SIZES_AT + _SIZE_BYTES * slot, _SIZES_AT + _SIZE_BYTES * count
     middle, records, begin = leaves + DIGEST_BYTES * slot, _find(run, 0), _find(run, slot)
     before = (run[_SIZES_AT:sizes], run[leaves:middle], run[records:begin])

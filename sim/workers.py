@@ -49,7 +49,6 @@ class WorkerDied(SimError):
             f"{worker} ended unexpectedly (exit code {status}); "
             "its own message, if any, is above"
         )
-        self.worker = worker
         self.status = status
 
 

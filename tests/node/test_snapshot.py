@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from node.consensus.authorities import Authorities
 from node.consensus.tally import Ballot, ValidatorTally
-from node.errors import InvalidBlock, InvalidEncoding
+from node.errors import InvalidBlock, InvalidEncoding, InvalidParams
+from node.params import Params
+from node.run import RECORD_BYTES_MAX
 from node.snapshot import (
     BUCKETS,
     Mark,
@@ -109,3 +111,15 @@ def test_a_damaged_mark_is_refused_or_another(noise, at):
     whole = MARK.encode()
     with suppress(InvalidEncoding):
         decode_mark(whole[:at] + noise + whole[at + len(noise) :], 30_000)
+
+
+def test_a_record_that_no_run_can_hold_is_refused():
+    longest = bytes(RECORD_BYTES_MAX)
+    assert decode_bucket(encode_bucket((longest,))) == (longest,)
+    with pytest.raises(InvalidEncoding, match="too long"):
+        decode_bucket(encode_bucket((longest + b"x",)))
+
+
+def test_transactions_that_no_record_can_hold_are_refused():
+    with pytest.raises(InvalidParams, match="transaction_bytes_max"):
+        Params(transaction_bytes_max=RECORD_BYTES_MAX + 1)

@@ -43,6 +43,7 @@ class FakeCity:
 
     relay_count: int = 4
     chain_id: bytes = CHAIN_ID
+    asked: list[bytes] = field(default_factory=list)
     params: Params = field(default_factory=Params)
     kernel: Kernel = field(default_factory=lambda: Kernel(MIDNIGHT_NS))
     registrar: Identity = field(default_factory=lambda: derive("registrar", 0))
@@ -80,7 +81,8 @@ class FakeCity:
         self.reads += requests
 
     def ask_check(self, key, message, signature):
-        pass
+        assert is_signature_valid(key, message, signature)
+        self.asked.append(message)
 
     def remember_checked(self, key, message, signature):
         self.checked[message] = (key, signature)

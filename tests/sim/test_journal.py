@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from node.events import BlockFinal, InputRefused, RoundChanged
@@ -120,4 +121,15 @@ def test_another_file_is_refused_by_its_path(tmp_path: Path):
     path = tmp_path / "x.npz"
     path.write_bytes(b"not a journal")
     with pytest.raises(ConfigurationError, match=r"x\.npz"):
+        read_journal(path)
+
+
+def test_values_of_other_sizes_are_refused(tmp_path: Path):
+    path = tmp_path / "a.npz"
+    fill(Journal(checkpoint_every_ns=1), 10).save(path)
+    with np.load(path) as loaded:
+        arrays = dict(loaded)
+    arrays["values.size"][0] += 1
+    np.savez(path, **arrays)
+    with pytest.raises(ConfigurationError, match="damaged"):
         read_journal(path)

@@ -194,6 +194,14 @@ def test_a_desk_keeps_to_its_window_and_its_order():
     assert times == sorted(times)
 
 
+def test_what_a_desk_signs_is_asked_to_be_checked_ahead_once():
+    city = FakeCity()
+    give(make_desk(city), 3, [])
+    submitted = [decode_transaction(encoded, 1_000).id for *_, encoded in city.submitted]
+    assert city.asked == submitted
+    assert len(submitted) == 3
+
+
 def test_what_came_before_its_nonce_is_sent_again_in_order():
     city, done = FakeCity(), []
     desk = make_desk(city)
