@@ -30,13 +30,20 @@ from sim.electorate import BallotRules, Electorate, Rows
 CHUNK_ROWS = 2_000
 
 _NONCE_BYTES = 24
-# Of each ballot besides its transaction: key, commitment, id and box; the opened plain.
-_COLUMNS_BYTES = 2 * KEY_BYTES + DIGEST_BYTES + BOX_BYTES
-_FIXED_BYTES = _COLUMNS_BYTES + PLAIN_BYTES
+# Of each ballot besides its transaction: key, commitment, id, the box's public key, the box.
+_COLUMNS = 5
+_COLUMN_BYTES = 32
+_COLUMNS_BYTES = _COLUMNS * _COLUMN_BYTES
+assert KEY_BYTES == DIGEST_BYTES == BOX_BYTES == _COLUMN_BYTES
+_BLANK = bytes(BOX_BYTES)
 
 
 class ChunkSource(Protocol):
-    """Where chunks come from: this process or workers; always the same bytes."""
+    """Where chunks come from: this process or workers; always the same bytes.
+
+    Boxes are opened after they were made, when there is time: at the busiest hour it is the
+    ballots that somebody waits for.
+    """
 
     def get(self, index: int) -> bytes:
         """The frame of chunk ``index``; called for 0, 1, 2, ... in turn."""
@@ -44,6 +51,22 @@ class ChunkSource(Protocol):
 
     def pump(self) -> None:
         """Take in what is ready, so that workers need not wait."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is time to open boxes now."""
+        ...
+
+    def ask_opening(self, index: int, sealed: bytes) -> None:
+        """Want the boxes of chunk ``index`` opened; called for 0, 1, 2, ... in turn.
+
+        ``sealed`` has the keys, the boxes' public keys and the boxes, a column each.
+        """
+        ...
+
+    def get_opening(self, index: int) -> bytes:
+        """What was in the boxes of chunk ``index``, zeros where there is none; once."""
         ...
 
 
@@ -108,7 +131,7 @@ class BallotMaker:
         self.transaction_bytes = sizes.pop()
 
     def make_chunk(self, index: int) -> bytes:
-        """One frame: keys, commitments, ids, boxes, opened plains, transactions of the slots.
+        """One frame: keys, commitments, ids, box keys, boxes, transactions of the slots.
 
         Slots stand in ascending order: the rows' first ballots, then second ones. Who will
         abandon the ballot has a key only, and zeros for the rest.
@@ -124,7 +147,7 @@ class BallotMaker:
             for row in range(first, min(first + CHUNK_ROWS, electorate.users))
         ]
         columns: tuple[list[bytes], ...] = ([], [], [], [], [], [])
-        keys, commitments, ids, boxes, plains, transactions = columns
+        keys, commitments, ids, publics, boxes, transactions = columns
         blank = bytes(self.transaction_bytes)
         users = electorate.users
         attempts = [b"\1" if slot >= users else b"\0" for slot in slots.tolist()]
@@ -135,16 +158,16 @@ class BallotMaker:
             commitments.append(compute_commitment(secrets[row - first], key))
             if abandons[at]:
                 ids.append(bytes(DIGEST_BYTES))
-                boxes.append(bytes(BOX_BYTES))
-                plains.append(bytes(PLAIN_BYTES))
+                publics.append(bytes(KEY_BYTES))
+                boxes.append(_BLANK)
                 transactions.append(blank)
                 continue
-            transaction_id, box, plain, transaction = self._seal(
+            transaction_id, public, box, transaction = self._seal(
                 key, secret, seed[32:], self._templates[districts[at] - 1], choices[at]
             )
             ids.append(transaction_id)
+            publics.append(public)
             boxes.append(box)
-            plains.append(plain)
             transactions.append(transaction)
         return b"".join(map(b"".join, columns))
 
@@ -164,12 +187,25 @@ class BallotMaker:
         transaction_id = compute_transaction_id(body)
         signed = bindings.crypto_sign(transaction_id, secret)
         assert bindings.crypto_sign_open(signed, key) == transaction_id
-        opened = bindings.crypto_box_open(box, nonce, box_public, self._opening_key)
-        assert opened == plain
         transaction = b"".join(
             (template.before_body, body, template.before_signature, signed[:64])
         )
-        return transaction_id, box, opened, transaction
+        return transaction_id, box_public, box, transaction
+
+    def open_chunk(self, sealed: bytes) -> bytes:
+        """What is in the boxes of a chunk, by ``ChunkSource.ask_opening``'s columns."""
+        count, rest = divmod(len(sealed), 3 * _COLUMN_BYTES)
+        assert rest == 0, len(sealed)
+        step = count * _COLUMN_BYTES
+        plains = []
+        for at in range(0, step, _COLUMN_BYTES):
+            end = at + _COLUMN_BYTES
+            box = sealed[2 * step + at : 2 * step + end]
+            plains.append(bytes(PLAIN_BYTES) if box == _BLANK else bindings.crypto_box_open(
+                box, sealed[at : at + _NONCE_BYTES], sealed[step + at : step + end],
+                self._opening_key,
+            ))
+        return b"".join(plains)
 
 
 def list_chunk(electorate: Electorate, index: int) -> tuple[Rows, Rows]:
@@ -185,12 +221,13 @@ def list_chunk(electorate: Electorate, index: int) -> tuple[Rows, Rows]:
 
 
 class InlineSource:
-    """Makes each chunk when it is asked for, in this process."""
+    """Makes each chunk when it is asked for, in this process; opens boxes when it must."""
 
-    __slots__ = ("_maker",)
+    __slots__ = ("_maker", "_sealed")
 
     def __init__(self, rules: BallotRules, electorate: Electorate) -> None:
         self._maker = BallotMaker(rules, electorate)
+        self._sealed: dict[int, bytes] = {}
 
     def get(self, index: int) -> bytes:
         """The frame of chunk ``index``."""
@@ -198,6 +235,20 @@ class InlineSource:
 
     def pump(self) -> None:
         """Nothing is ever waiting."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Never: what is opened ahead would only be waited for."""
+        return False
+
+    def ask_opening(self, index: int, sealed: bytes) -> None:
+        """Note the boxes."""
+        assert index not in self._sealed
+        self._sealed[index] = sealed
+
+    def get_opening(self, index: int) -> bytes:
+        """Open the boxes now."""
+        return self._maker.open_chunk(self._sealed.pop(index))
 
 
 class Ballot(NamedTuple):
@@ -212,14 +263,15 @@ class Ballot(NamedTuple):
 class BallotStore:
     """The ballots that exist so far: what the office needs of each, and what its voter sends.
 
-    ``keys``, ``commitments``, ``boxes`` and ``plains`` (what opening the boxes gave) are
-    columns over all slots, filled as chunks arrive.
+    ``keys``, ``commitments`` and ``boxes`` are columns over all slots, filled as chunks arrive;
+    ``plains``, what the boxes hold, by ``open``.
     Transactions are kept until ``release`` has been told of every first ballot of their chunk;
     those of second ballots, a few in a hundred, for the whole run.
     """
 
-    __slots__ = ("_chunks", "_electorate", "_extra", "_key_at", "_left", "_loaded", "_size",
-                 "_source", "boxes", "commitments", "keys", "plains")
+    __slots__ = ("_asked", "_chunks", "_electorate", "_extra", "_key_at", "_left", "_loaded",
+                 "_opened", "_publics", "_size", "_source", "boxes", "commitments", "keys",
+                 "plains")
 
     def __init__(self, electorate: Electorate, source: ChunkSource) -> None:
         self._electorate = electorate
@@ -231,13 +283,14 @@ class BallotStore:
         self.keys: NDArray[np.uint8] = np.zeros((slots, KEY_BYTES), np.uint8)
         self.commitments: NDArray[np.uint8] = np.zeros((slots, DIGEST_BYTES), np.uint8)
         self.boxes: NDArray[np.uint8] = np.zeros((slots, BOX_BYTES), np.uint8)
+        self._publics: NDArray[np.uint8] = np.zeros((slots, KEY_BYTES), np.uint8)
         self.plains: NDArray[np.uint8] = np.zeros((slots, PLAIN_BYTES), np.uint8)
         self._chunks: dict[int, tuple[bytes, int, int]] = {}
         self._extra: dict[int, Ballot] = {}
         chunks = -(-electorate.users // CHUNK_ROWS)
         self._left = np.full(chunks, CHUNK_ROWS, np.int64)
         self._left[-1] = electorate.users - (chunks - 1) * CHUNK_ROWS
-        self._loaded = 0
+        self._loaded = self._asked = self._opened = 0  # chunks: made, being opened, open
 
     def need(self, row: int) -> None:
         """Have the ballots of all rows up to ``row``; waits for workers if they are slower."""
@@ -247,21 +300,41 @@ class BallotStore:
             self._loaded += 1
 
     def pump(self) -> None:
-        """Take in what workers have ready; call it often, or they wait."""
+        """Take in what workers have ready, and give them boxes; call it often, or they wait."""
         self._source.pump()
+        if self._asked < self._loaded and self._source.is_idle:
+            self._ask_opening()
+
+    def open(self) -> None:
+        """Have every box that was made opened; waits for it."""
+        while self._asked < self._loaded:
+            self._ask_opening()
+        while self._opened < self._asked:
+            slots, _ = list_chunk(self._electorate, self._opened)
+            opened = np.frombuffer(self._source.get_opening(self._opened), np.uint8)
+            self.plains[slots] = opened.reshape(len(slots), PLAIN_BYTES)
+            self._opened += 1
+
+    def _ask_opening(self) -> None:
+        assert self._asked < self._loaded
+        slots, _ = list_chunk(self._electorate, self._asked)
+        columns = (self.keys, self._publics, self.boxes)
+        sealed = b"".join(column[slots].tobytes() for column in columns)
+        self._source.ask_opening(self._asked, sealed)
+        self._asked += 1
 
     def _load(self, index: int, frame: bytes) -> None:
         slots, _ = list_chunk(self._electorate, index)
         n = len(slots)
-        assert len(frame) == n * (_FIXED_BYTES + self._size), (len(frame), n)
-        columns = np.frombuffer(frame, np.uint8, n * _COLUMNS_BYTES).reshape(4, n, 32)
-        plains = np.frombuffer(frame, np.uint8, n * PLAIN_BYTES, n * _COLUMNS_BYTES)
-        self.plains[slots] = plains.reshape(n, PLAIN_BYTES)
-        self.keys[slots] = columns[0]
-        self.commitments[slots] = columns[1]
-        self.boxes[slots] = columns[3]
+        assert len(frame) == n * (_COLUMNS_BYTES + self._size), (len(frame), n)
+        columns = np.frombuffer(frame, np.uint8, n * _COLUMNS_BYTES)
+        columns = columns.reshape(_COLUMNS, n, _COLUMN_BYTES)
+        for column, into in enumerate((self.keys, self.commitments)):
+            into[slots] = columns[column]
+        for column, into in enumerate((self._publics, self.boxes), 3):
+            into[slots] = columns[column]
         ids_at = n * (KEY_BYTES + DIGEST_BYTES)
-        transactions_at = n * _FIXED_BYTES
+        transactions_at = n * _COLUMNS_BYTES
         self._chunks[index] = (frame, ids_at, transactions_at)
         firsts = min(CHUNK_ROWS, self._electorate.users - index * CHUNK_ROWS)
         for at, slot in enumerate(slots[firsts:].tolist(), firsts):

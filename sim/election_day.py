@@ -5,6 +5,7 @@ import numpy as np
 from node.crypto import Identity
 from sim.arrivals import draw_arrivals
 from sim.auditor import audit_election
+from sim.ballot_pool import BallotPool
 from sim.ballots import BallotStore, ChunkSource, InlineSource
 from sim.electorate import BallotRules, Electorate
 from sim.floor import FloorCosts
@@ -21,7 +22,6 @@ from sim.streams import Streams
 from sim.times import HOUR_NS, SECOND_NS
 from sim.voter_columns import State, compute_told
 from sim.voters import Habits, Voters
-from sim.workers import WorkerPool
 from sim.workload import Election
 
 VOTING = 1
@@ -49,10 +49,10 @@ class ElectionDay:
         arrivals = draw_arrivals(workload, users, streams, midnight_ns)
         opens_ns, closes_ns = arrivals.opens_ns, arrivals.closes_ns
         self._electorate = electorate = Electorate(rules)
-        self._pool: WorkerPool | None = None
+        self._pool: BallotPool | None = None
         source: ChunkSource = InlineSource(rules, electorate)
         if workers:
-            source = self._pool = WorkerPool(rules, workers)
+            source = self._pool = BallotPool(rules, workers)
         ballots = BallotStore(electorate, source)
         self._ballots = ballots
         office = OfficeConfig(

@@ -374,6 +374,7 @@ class Registrar:
     def _make_openings(self) -> Iterator[_Task]:
         electorate, ballots = self._electorate, self._ballots
         pending = self._find_pending()
+        ballots.open()
         for number, at in enumerate(range(0, len(pending), DECRYPT_BATCH)):
             slots = pending[at : at + DECRYPT_BATCH]
             keys, plains = [], []

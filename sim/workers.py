@@ -12,18 +12,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
-from sim.ballots import CHUNK_ROWS, BallotMaker
-from sim.electorate import BallotRules
 from sim.errors import SimError
-
-LOOKAHEAD_CHUNKS = 192
-"""What quiet minutes can make for a busy hour: a quarter of the city's ballots, 180 MB."""
 
 WORKERS_MAX = 64
 _INDEX_BYTES = 8
@@ -153,6 +147,10 @@ class WorkerCrew:
     ) -> None:
         self.close()
 
+    def is_free(self, index: int) -> bool:
+        """Whether who would get request ``index`` has answered all that it was asked."""
+        return not self._waiting[index % len(self._connections)]
+
     @property
     def process_ids(self) -> list[int]:
         """The workers' process ids, for whoever measures them."""
@@ -245,45 +243,6 @@ class WorkerCrew:
         process = self._processes[worker]
         process.join(_JOIN_S)
         return WorkerDied(f"ballot worker {worker}", process.exitcode)
-
-
-class WorkerPool(WorkerCrew):
-    """A ``ChunkSource`` (sim.ballots): a bounded number of chunks is asked for ahead."""
-
-    __slots__ = ("_asked", "_chunks", "_lookahead")
-
-    def __init__(
-        self, rules: BallotRules, workers: int, lookahead: int = LOOKAHEAD_CHUNKS
-    ) -> None:
-        assert lookahead >= 1
-        self._chunks = -(-rules.users // CHUNK_ROWS)
-        self._lookahead = lookahead
-        self._asked = 0
-        super().__init__(partial(make_ballot_maker, rules), min(workers, self._chunks))
-        try:
-            self._ask_ahead(0)
-        except BaseException:
-            self.close()
-            raise
-
-    def get(self, index: int) -> bytes:
-        """The frame of chunk ``index``, waiting for it; raises WorkerDied."""
-        assert 0 <= index < self._chunks
-        self._ask_ahead(index)
-        assert len(self._ready) <= self._lookahead
-        return super().get(index)
-
-    def _ask_ahead(self, index: int) -> None:
-        upto = min(index + self._lookahead, self._chunks)
-        for wanted in range(self._asked, upto):
-            self.ask(wanted, wanted.to_bytes(_INDEX_BYTES, "big"))
-        self._asked = max(self._asked, upto)
-
-
-def make_ballot_maker(rules: BallotRules) -> Maker:
-    """Makes the chunk of ballots whose index is the request."""
-    maker = BallotMaker(rules)
-    return lambda request: maker.make_chunk(int.from_bytes(request, "big"))
 
 
 def run_worker(factory: Factory, connection: "Connection[bytes, bytes]") -> None:

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from nacl.exceptions import CryptoError
 
 from node.crypto import Identity
 from node.services.election import (
@@ -15,6 +16,7 @@ from node.services.election import (
     open_ballot,
 )
 from node.transaction import decode_transaction, make_transaction
+from sim.ballot_pool import BallotPool
 from sim.ballots import (
     CHUNK_ROWS,
     BallotMaker,
@@ -25,7 +27,7 @@ from sim.ballots import (
 )
 from sim.electorate import BallotRules, Electorate
 from sim.errors import ConfigurationError
-from sim.workers import WorkerDied, WorkerPool
+from sim.workers import WorkerDied
 
 CHAIN_ID = b"testcity"
 
@@ -44,7 +46,7 @@ class BlankSource:
 
     def __init__(self, rules: BallotRules, electorate: Electorate) -> None:
         self.electorate = electorate
-        self.size = 144 + make_template(rules, 1).transaction_bytes
+        self.size = 160 + make_template(rules, 1).transaction_bytes
 
     def get(self, index: int) -> bytes:
         return bytes(self.size * len(list_chunk(self.electorate, index)[0]))
@@ -52,11 +54,23 @@ class BlankSource:
     def pump(self) -> None:
         pass
 
+    @property
+    def is_idle(self) -> bool:
+        return False
+
+    def ask_opening(self, index: int, sealed: bytes) -> None:
+        raise AssertionError
+
+    def get_opening(self, index: int) -> bytes:
+        raise AssertionError
+
 
 def test_a_ballot_is_what_the_nodes_own_encoder_and_signer_would_make():
     rules = make_rules(revote_ratio=0.5, abandon_ratio=0)
     electorate, store = make_store(rules)
     store.need(39)
+    assert not store.plains.any()
+    store.open()
     assert electorate.slots > 45
     for slot in range(electorate.slots):
         ballot = store.get(slot)
@@ -85,7 +99,7 @@ def test_the_signature_is_that_of_the_one_time_key():
     identity = Identity(seed)
     template = make_template(rules, 3)
     secret = identity._secret
-    _, _, _, sealed = maker._seal(identity.public, secret, seed, template, 2)
+    *_, sealed = maker._seal(identity.public, secret, seed, template, 2)
     payload = decode_transaction(sealed, 1_000).payload
     assert payload == make_store_ballot(rules.voting, 3, *payload[2:])
     assert sealed == make_transaction(identity, CHAIN_ID, STORE_BALLOT, 0, payload)
@@ -100,6 +114,8 @@ def test_who_abandons_has_a_key_and_nothing_to_send():
     assert electorate.slots == 40, "who does not cast does not vote again"
     assert store.keys.any(axis=1).all()
     assert not store.boxes.any()
+    store.open()
+    assert not store.plains.any()
     assert not any(store.get(0).transaction)
 
 
@@ -160,9 +176,72 @@ def test_one_and_two_workers_make_what_this_process_makes():
     inline = InlineSource(rules, Electorate(rules))
     wanted = [inline.get(0), inline.get(1)]
     for workers in (1, 2):
-        with WorkerPool(rules, workers, lookahead=1) as pool:
+        with BallotPool(rules, workers, lookahead=1) as pool:
             pool.pump()
             assert [pool.get(0), pool.get(1)] == wanted
+
+
+@pytest.mark.slow
+def test_boxes_are_opened_the_same_by_whoever_has_time():
+    rules = make_rules(CHUNK_ROWS + 200, abandon_ratio=0.9)
+    electorate, inline = make_store(rules)
+    inline.need(rules.users - 1)
+    inline.open()
+    assert inline.plains.any()
+    for workers in (1, 2):
+        with BallotPool(rules, workers, lookahead=2) as pool:
+            store = BallotStore(electorate, pool)
+            store.need(0)
+            while not pool.is_idle:
+                pool.pump()
+            store.pump()
+            store.need(rules.users - 1)
+            store.open()
+            assert (store.plains == inline.plains).all()
+
+
+class IdleSource(InlineSource):
+    """Has time for boxes when it is told so."""
+
+    is_idle = False
+
+    def __init__(self, rules: BallotRules, electorate: Electorate) -> None:
+        super().__init__(rules, electorate)
+        self.asked: list[int] = []
+
+    def ask_opening(self, index: int, sealed: bytes) -> None:
+        self.asked.append(index)
+        super().ask_opening(index, sealed)
+
+
+def test_boxes_wait_for_idle_workers_and_are_opened_once():
+    rules = make_rules(2 * CHUNK_ROWS + 1, abandon_ratio=1)
+    electorate = Electorate(rules)
+    source = IdleSource(rules, electorate)
+    store = BallotStore(electorate, source)
+    store.need(CHUNK_ROWS)
+    store.pump()
+    assert source.asked == []
+    source.is_idle = True
+    store.pump()
+    assert source.asked == [0], "one at a time, or ballots would wait for many"
+    store.pump()
+    store.pump()
+    assert source.asked == [0, 1], "there are no more boxes yet"
+    source.is_idle = False
+    store.need(rules.users - 1)
+    store.open()
+    store.open()
+    assert source.asked == [0, 1, 2]
+
+
+def test_a_box_that_was_changed_is_never_open():
+    rules = make_rules(abandon_ratio=0)
+    _, store = make_store(rules)
+    store.need(39)
+    store.boxes[3, 5] ^= 1
+    with pytest.raises(CryptoError):
+        store.open()
 
 
 def is_running(process_id: int) -> bool:
@@ -178,7 +257,7 @@ def test_an_error_leaves_no_worker_behind():
     ids = []
 
     def interrupt():
-        with WorkerPool(make_rules(10_000), 2) as pool:
+        with BallotPool(make_rules(10_000), 2) as pool:
             ids.extend(pool.process_ids)
             assert all(map(is_running, ids))
             raise KeyboardInterrupt
@@ -191,7 +270,7 @@ def test_an_error_leaves_no_worker_behind():
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_named():
-    with WorkerPool(make_rules(10_000), 1) as pool:
+    with BallotPool(make_rules(10_000), 1) as pool:
         os.kill(pool.process_ids[0], signal.SIGKILL)
         with pytest.raises(WorkerDied, match=r"ballot worker 0 .*-9"):
             pool.get(0)

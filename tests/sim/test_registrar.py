@@ -152,6 +152,7 @@ def test_a_wrong_claim_about_a_box_is_refused_until_the_office_gives_up():
     day.city.remember_opened = lambda box, plain: None
     day.run_until(300)
     slot = day.voters.get_stored()[0]
+    day.ballots.open()
     day.ballots.plains[slot, 1] = day.ballots.plains[slot, 1] % 4 + 1
     day.run()
     assert day.office.is_stuck
