@@ -120,7 +120,8 @@ class Loaded(Protocol):
 class Host:
     """One running node. Give it its parts, then ``await run()`` until it is cancelled.
 
-    ``threads`` check signatures and write to the disk; with 0 all is done in the caller's own.
+    ``threads`` check signatures and ``disk_threads``, 0 or 1, write to the disk; with 0 the
+    caller's own does.
     ``watch`` is told every event, with the time; ``count_links`` gives the wire's own counters,
     which stand among ``counters`` under "links". ``has_fault`` says what is broken beyond
     repair, None while nothing is known to be; ``heard`` is how far the peer is that said so
@@ -129,7 +130,7 @@ class Host:
 
     def __init__(
         self, *, genesis: Genesis, identity: Identity, role: Role, wire: Wire,
-        storage: Storage, loaded: Loaded, clock: Clock, threads: int = 2,
+        storage: Storage, loaded: Loaded, clock: Clock, threads: int = 2, disk_threads: int = 1,
         watch: Callable[[Now, Event], None] | None = None,
         count_links: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
@@ -162,7 +163,7 @@ class Host:
         )
         self._clients = Clients()
         self._timers = Timers(clock, self._wake)
-        self._disk = Threads(min(threads, 1), meter)
+        self._disk = Threads(disk_threads, meter)
         self._checker = Checker(
             genesis, chain.chain_id, Inspector(chain, role, work), work,
             Threads(threads, meter), self._wake, meter,

@@ -195,7 +195,7 @@ class HostNet:
             clock=Clock(
                 monotonic_ns=read_ns, realtime_ns=lambda: read_ns() + place.step_ns
             ),
-            threads=0,
+            threads=0, disk_threads=0,
             watch=lambda now, event: place.events.append(event),
         )
         await nursery.start(place.host.run)

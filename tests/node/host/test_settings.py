@@ -87,7 +87,7 @@ def test_any_name_of_a_file_is_quoted(name):
     ("inbound_max = 5", "inbound_max=5: the names are"),
     ('listen = "host"', "listen='host': give host:port"), ("listen = 7400", "give a text"),
     ('http = "127.0.0.1:70000"', "port of 0 to 65535"), ('http = ":80"', "give host:port"),
-    ('http = "::1:80"', r"\[address\]:port"), ("check_threads = 0", "give 1 to 256"),
+    ('http = "::1:80"', r"\[address\]:port"), ("check_threads = -1", "give 0 to 256"),
     ("check_threads = true", "whole number"), ("clock_speed = 0", "clock_speed=0"),
     ("clock_speed = nan", "clock_speed=nan"), ("clock_speed = inf", "clock_speed=inf"),
     ("clock_speed = 2", "from when on"), ("clock_origin_ns = -1", "since 1970"),
