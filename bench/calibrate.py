@@ -21,6 +21,7 @@ from bench.disk import make_disk_trials, measure_in, measure_sync_ns
 from bench.figures import Figure, Json, describe_machine
 from bench.handling import make_handle_trial
 from bench.hosting import make_client_trials, make_index_trial, run_relay
+from bench.linking import make_link_trial
 from bench.processors import count_cores
 from bench.trials import (
     Sample,
@@ -91,7 +92,7 @@ def prepare_trials(folder: Path, sample: Sample, records: int) -> Iterator[list[
         yield [
             *crypto, decode, *make_state_trials(sample, records), handle,
             *make_disk_trials(folder), make_index_trial(sample, folder),
-            *make_client_trials(relay, check, handle),
+            *make_client_trials(relay, check, handle), make_link_trial(sample),
         ]
 
 

@@ -32,7 +32,7 @@ SIM = (
     "ballots", "blocks", "city", "cityface", "clients", "clocks", "cores", "crowd", "desk",
     "door", "election_day", "histogram", "journal", "kernel", "latencies", "links", "network",
     "office", "outcomes", "peer", "people", "prover", "registrar", "rules", "shared",
-    "traffic", "voter_columns", "voters",
+    "tenant", "traffic", "voter_columns", "voters",
 )
 """The modules of ``sim`` that a profile of the main job asks for; of ``node`` all that may."""
 

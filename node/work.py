@@ -33,6 +33,7 @@ class WorkKind(IntEnum):
     ADMIT = 11  # clients' transactions taken in by a relay's host
     INDEX = 12  # receipts put where clients can ask for them
     REQUEST = 13  # HTTP requests answered, apart from what they ask for
+    LINK_BYTES = 14  # bytes of frames carried over a link
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

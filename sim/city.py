@@ -26,7 +26,7 @@ from node.work import Work, WorkKind
 from sim.blocks import BlockTable
 from sim.cityface import Nanoseconds
 from sim.clocks import Clock, ClockConfig, draw_clocks
-from sim.cores import Cores, Tenant
+from sim.cores import Cores
 from sim.costs import CostTable, Prices, price
 from sim.errors import InvariantBroken
 from sim.journal import Journal
@@ -38,6 +38,7 @@ from sim.peer import Peer
 from sim.rules import RuleSet
 from sim.shared import SharedWork
 from sim.streams import Streams
+from sim.tenant import Tenant
 from sim.topology import HardwareProfile, PeerSpec, Topology
 
 

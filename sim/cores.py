@@ -1,33 +1,33 @@
-"""A machine that several peers share: so many cores, and whoever comes first gets the next.
+"""A machine that several peers share: its cores, and threads that share them evenly.
 
 Ordinary cities give each peer a machine of its own. A cluster on one computer does not: there a
 node waits for the others' work as well as for its own, and that is most of what it waits for.
 
-An input that a tenant begins takes the earliest free core until its work is done. Cores are
-handed out in the order in which inputs begin, and no work is interrupted for another.
+As many threads as there are cores have one each; more than that share them evenly, for a system
+lets each run for some milliseconds and then the next: processor sharing (Kleinrock, 1967), the
+limit of small slices. So three blocks of 100 ms on two cores end together after 150 ms, where a
+queue would end two of them after 100; whoever waits for a quorum sees the difference.
 
 Cores take from one another: threads of one core share its units, all share caches and memory.
-So work takes ``contention_ratio`` times as long as alone if all other cores are busy as it
-begins, and so much less of that as fewer are. What others begin or end while it is under way
-changes it no more, neither its duration nor theirs. This is right where no core ever waits for
-work, for then all of it has the full ratio, and where none ever meets another; and between in
-the mean, if work comes whatever the cores do: then it finds others busy as often as it has them
-beside it. Work that begins everywhere at one moment has the ratio but for the first of it.
+Work goes ``contention_ratio`` times as slowly as alone while all cores are busy, and so much
+less of that as fewer are.
 
-A disk is not slowed down: it does not wait for a core.
+A thread that waits for a disk needs no core, and a disk is as fast beside others.
 """
 
-from heapq import heapify, heapreplace
-from typing import Final
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil
+from typing import Any, Final, TypeAlias, TypeVar
 
-from node.inputs import Input
-from node.work import WorkKind
-from sim.clocks import Clock
-from sim.costs import Prices
-from sim.journal import Journal
 from sim.kernel import Kernel
-from sim.network import Network
-from sim.peer import Observer, Peer
+
+Argument = TypeVar("Argument")
+Callback: TypeAlias = Callable[[Any], object]  # type: ignore[explicit-any]
+
+_ROUNDING_NS: Final = 0.5
+"""Events come at whole nanoseconds: what is over by less than that is over."""
 
 
 class Cores:
@@ -36,30 +36,43 @@ class Cores:
     ``contention_ratio`` is that of ``sim.costs.CostTable``.
     """
 
-    __slots__ = ("_free_ns", "busy_ns", "contention_ratio", "count")
+    __slots__ = ("_alarm", "_at_ns", "_had_ns", "_jobs", "_kernel", "_seq",
+                 "_worked_ns", "busy_ns", "contention_ratio", "count")
 
-    def __init__(self, count: int, contention_ratio: float = 1.0) -> None:
+    def __init__(self, kernel: Kernel, count: int, contention_ratio: float = 1.0) -> None:
         assert count > 0
         assert contention_ratio >= 1, "cores do not help one another"
         self.count: Final = count
         self.contention_ratio: Final = contention_ratio
-        self.busy_ns = 0
-        self._free_ns = [0] * count
-        heapify(self._free_ns)
+        self.busy_ns = 0.0
+        self._kernel = kernel
+        # By when ``_worked_ns`` it is done, a number, and whom to tell. Both clocks tell what
+        # each job in hand has got, which is the same for all: of work, and of time on a core.
+        self._jobs: list[tuple[float, int, Callback, object]] = []
+        self._worked_ns = 0.0
+        self._had_ns = 0.0
+        self._at_ns = kernel.now_ns
+        self._seq = 0
+        self._alarm = 0
 
-    def compute_start_ns(self, at_ns: int) -> int:
-        """When work that is there at ``at_ns`` can begin."""
-        free_ns = self._free_ns[0]
-        return free_ns if free_ns > at_ns else at_ns
+    def begin(
+        self, cost_ns: int, then: Callable[[Argument], object], argument: Argument
+    ) -> None:
+        """Work off what takes ``cost_ns`` alone on a core; then tell."""
+        assert cost_ns > 0
+        self._advance()
+        done_ns = self._worked_ns + cost_ns
+        self._seq += 1
+        heappush(self._jobs, (done_ns, self._seq, then, argument))
+        self._plan()
 
-    def count_others(self, start_ns: int) -> int:
-        """How many are busy beside one that begins at ``start_ns``."""
-        busy = 0
-        for free_ns in self._free_ns:
-            if free_ns > start_ns:
-                busy += 1
-        assert busy < self.count, "the one that begins is free"
-        return busy
+    def read_had_ns(self) -> float:
+        """A clock that tells how long each job in hand has had a core: its differences count.
+
+        It goes while there are jobs.
+        """
+        self._advance()
+        return self._had_ns
 
     def compute_ratio(self, others: int) -> float:
         """How many times as long as alone work takes beside so many."""
@@ -68,58 +81,117 @@ class Cores:
             return 1.0
         return 1 + (self.contention_ratio - 1) * others / (self.count - 1)
 
-    def take(self, start_ns: int, cost_ns: int) -> None:
-        """The core that is free first works from ``start_ns`` on for so long, all told."""
-        assert start_ns >= self._free_ns[0], "a core does one thing at a time"
-        assert cost_ns >= 0
-        heapreplace(self._free_ns, start_ns + cost_ns)
-        self.busy_ns += cost_ns
+    def _compute_pace(self) -> tuple[float, float]:
+        """What each job gets in a nanosecond: of work, and of a core."""
+        jobs = len(self._jobs)
+        assert jobs > 0
+        busy = min(jobs, self.count)
+        share = busy / jobs
+        return share / self.compute_ratio(busy - 1), share
+
+    def _advance(self) -> None:
+        now_ns = self._kernel.now_ns
+        passed_ns = now_ns - self._at_ns
+        assert passed_ns >= 0
+        self._at_ns = now_ns
+        if not self._jobs:
+            self._worked_ns = 0.0  # or a sum would lose its last digits
+            return
+        work, share = self._compute_pace()
+        self._worked_ns += work * passed_ns
+        self._had_ns += share * passed_ns
+        self.busy_ns += min(len(self._jobs), self.count) * passed_ns
+
+    def _plan(self) -> None:
+        """Come back when the first job is done, if nothing changes before."""
+        self._alarm += 1
+        if self._jobs:
+            work, _ = self._compute_pace()
+            left_ns = max(0.0, self._jobs[0][0] - self._worked_ns)
+            at_ns = self._kernel.now_ns + ceil(left_ns / work)
+            self._kernel.at(at_ns, self._ring, self._alarm)
+
+    def _ring(self, alarm: int) -> None:
+        if alarm != self._alarm:
+            return
+        self._advance()
+        done = []
+        while self._jobs and self._jobs[0][0] <= self._worked_ns + _ROUNDING_NS:
+            done.append(heappop(self._jobs))
+        assert done, "the alarm is that of the first"
+        self._plan()
+        for _, _, then, argument in done:
+            then(argument)
 
 
-class Tenant(Peer):
-    """A peer on a shared machine; its own work still goes one after the other."""
+class Thread:
+    """Does one thing after the other on a machine."""
 
-    __slots__ = ("_beside", "_cores")
+    __slots__ = ("_before_ns", "_cores", "_had_ns", "_kernel", "_tasks", "_works", "is_idle")
 
-    def __init__(
-        self, index: int, clock: Clock, prices: Prices, inbox_bytes_max: int, kernel: Kernel,
-        network: Network, journal: Journal, observer: Observer, cores: Cores,
-    ) -> None:
-        super().__init__(
-            index, clock, prices, inbox_bytes_max, kernel, network, journal, observer
-        )
+    def __init__(self, kernel: Kernel, cores: Cores) -> None:
+        self._kernel = kernel
         self._cores = cores
-        self._beside = self._list_beside(prices)
+        self._tasks: deque[tuple[int, bool, Callback, object]] = deque()
+        self._had_ns = 0.0  # of a core, for what is done
+        self._before_ns = 0.0
+        self._works = False
+        self.is_idle = True
 
-    def price(self, prices: Prices) -> None:
-        """As every peer's; ``prices`` are those of a core that works alone."""
-        super().price(prices)
-        self._beside = self._list_beside(prices)
+    @property
+    def is_wanted(self) -> bool:
+        """Whether something waits for what is in hand."""
+        return bool(self._tasks)
 
-    def serve(self, work: WorkKind, units: int) -> None:
-        """As every peer's, on a core."""
-        busy_ns = self.busy_ns
-        start_ns = self._begin(self._kernel.now_ns)
-        super().serve(work, units)
-        self._cores.take(start_ns, self.busy_ns - busy_ns)
+    @property
+    def busy_ns(self) -> float:
+        """How long it has had a core."""
+        now_ns = self._cores.read_had_ns() - self._before_ns if self._works else 0.0
+        return self._had_ns + now_ns
 
-    def _handle(self, now_ns: int, happened: Input) -> None:
-        busy_ns = self.busy_ns
-        start_ns = self._begin(now_ns)
-        super()._handle(start_ns, happened)
-        self.waited_ns += start_ns - now_ns
-        self._cores.take(start_ns, self.busy_ns - busy_ns)
+    def work(
+        self, cost_ns: int, then: Callable[[Argument], object], argument: Argument
+    ) -> None:
+        """Do what takes ``cost_ns`` alone on a core, when all before is done; then tell."""
+        assert cost_ns >= 0
+        self._add((cost_ns, False, then, argument))
 
-    def _begin(self, at_ns: int) -> int:
-        """When a core is free for what is there at ``at_ns``; it is priced as of then."""
-        cores = self._cores
-        start_ns = cores.compute_start_ns(at_ns)
-        self._ps = self._beside[cores.count_others(start_ns)]
-        return start_ns
+    def wait(
+        self, for_ns: int, then: Callable[[Argument], object], argument: Argument
+    ) -> None:
+        """Wait so long without a core, when all before is done; then tell."""
+        assert for_ns >= 0
+        self._add((for_ns, True, then, argument))
 
-    def _list_beside(self, prices: Prices) -> list[tuple[int, ...]]:
-        """Prices by the number of other cores that are busy."""
-        cores = self._cores
-        return [
-            prices.stretch(cores.compute_ratio(others)).ps for others in range(cores.count)
-        ]
+    def drop(self) -> None:
+        """Forget all but what is under way."""
+        self._tasks.clear()
+
+    def _add(self, task: tuple[int, bool, Callback, object]) -> None:
+        self._tasks.append(task)
+        if self.is_idle:
+            self.is_idle = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._tasks:
+            for_ns, is_wait, then, argument = self._tasks.popleft()
+            if for_ns == 0:
+                then(argument)
+                continue
+            if is_wait:
+                at_ns = self._kernel.now_ns + for_ns
+                self._kernel.at(at_ns, self._upon_done, (then, argument))
+            else:
+                self._before_ns = self._cores.read_had_ns()
+                self._works = True
+                self._cores.begin(for_ns, self._upon_done, (then, argument))
+            return
+        self.is_idle = True
+
+    def _upon_done(self, done: tuple[Callback, object]) -> None:
+        self._had_ns = self.busy_ns
+        self._works = False
+        then, argument = done
+        then(argument)
+        self._go_on()

@@ -20,11 +20,11 @@ CONTENTION_MAX = 10.0
 PARALLEL = (WorkKind.CHECK_SIGNATURE, WorkKind.OPEN_BOX)
 """Kinds whose units within one piece of work are spread over the cores; nothing else is."""
 
+CRYPTO = (WorkKind.CHECK_SIGNATURE, WorkKind.SIGN, WorkKind.OPEN_BOX)
+"""Kinds that are one library's arithmetic and nothing else."""
+
 FROM_PROFILE = (WorkKind.DISK_SYNC,)
 """Kinds that the hardware profile prices and the table leaves out."""
-
-OF_DISK = (WorkKind.DISK_SYNC, WorkKind.DISK_BYTES)
-"""Kinds for which one waits for a disk, whatever the processor is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,21 @@ class CostTable:
         return sha256(json.dumps(prices, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """How many times as fast as by its prices a processor is, at cryptography and all else.
+
+    A shared machine may be slow at one and not at the other.
+    """
+
+    crypto_ratio: float = 1.0
+    other_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        assert self.crypto_ratio > 0
+        assert self.other_ratio > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """A table made ready for one sort of machine: integer picoseconds per unit, by kind.
@@ -103,13 +118,13 @@ class Prices:
         assert units >= 0
         return self.ps[kind] * -(-units // self.over[kind]) // 1_000
 
-    def stretch(self, ratio: float) -> "Prices":
-        """Those of a processor that takes so many times as long; its disk stays as it is."""
-        assert ratio >= 1
-        ps = (
-            each if kind in OF_DISK else round(each * ratio)
+    def at(self, speed: Speed) -> "Prices":
+        """Those of a processor that is so fast; one waits as long for its disk."""
+        ps = [
+            each if kind is WorkKind.DISK_SYNC
+            else round(each / (speed.crypto_ratio if kind in CRYPTO else speed.other_ratio))
             for kind, each in zip(WorkKind, self.ps, strict=True)
-        )
+        ]
         return Prices(tuple(ps), self.over)
 
 

@@ -1,10 +1,11 @@
 """A virtual machine around one node: clock, processor, inbox, disk.
 
-The processor is a queue with one server. An input is handled at once if it is free; the node's
-``Worked`` effects are added up as they come, what it sends leaves when the work before it is
-done, and until all is done further inputs wait in the inbox. Checks of signatures and boxes
-within one ``Worked`` are spread over the cores; nothing else is, and a node that waits for its
-disk waits with all it has. An idle peer schedules nothing.
+The processor is a queue with one server. An input is handled at once if it is free: a frame's
+way over its link comes first, then the node's ``Worked`` effects are added up as they come.
+What it sends leaves when the work before it is done, and until all is done further inputs wait
+in the inbox. Checks of signatures and boxes within one ``Worked`` are spread over the cores;
+nothing else is, and a node that waits for its disk waits with all it has. An idle peer
+schedules nothing.
 
 A crash never splits the handling of one input: what the node had begun is finished, stored and
 sent; what waits in the inbox is lost. Timers of a peer that crashed never fire.
@@ -42,6 +43,7 @@ AHEAD_NS: Final = 2_000_000
 
 DISK_SYNC: Final = int(WorkKind.DISK_SYNC)
 DISK_BYTES: Final = int(WorkKind.DISK_BYTES)
+LINK_BYTES: Final = int(WorkKind.LINK_BYTES)
 
 
 class Machine(Protocol):
@@ -125,7 +127,7 @@ class Peer:
         now_ns = self._kernel.now_ns
         happened = Received(sender, frame)
         if self._cpu_free_ns <= now_ns and not self._inbox:
-            self._handle(now_ns, happened)
+            self._handle(now_ns, happened, len(frame))
             return True
         return self._queue(now_ns, happened, len(frame))
 
@@ -188,7 +190,7 @@ class Peer:
     def _take(self, happened: Input, size: int) -> bool:
         now_ns = self._kernel.now_ns
         if self._cpu_free_ns <= now_ns and not self._inbox:
-            self._handle(now_ns, happened)
+            self._handle(now_ns, happened, 0)
             return True
         return self._queue(now_ns, happened, size)
 
@@ -234,7 +236,8 @@ class Peer:
             self._inbox_bytes -= size
             self.waited_ns += at_ns - since_ns
             assert self._inbox_bytes >= 0
-            self._handle(at_ns, happened)
+            frame_bytes = len(happened.frame) if type(happened) is Received else 0
+            self._handle(at_ns, happened, frame_bytes)
         self._draining = False
         self._schedule_drain()
 
@@ -246,17 +249,18 @@ class Peer:
         self._journal.timer(now_ns, self.index, timer)
         happened = TimerFired(timer)
         if self._cpu_free_ns <= now_ns and not self._inbox:
-            self._handle(now_ns, happened)
+            self._handle(now_ns, happened, 0)
         else:
             # never dropped: a node has few timers, and its life depends on them
             self._wait(now_ns, happened, INPUT_BYTES)
 
-    def _handle(self, now_ns: int, happened: Input) -> None:
+    def _handle(self, now_ns: int, happened: Input, frame_bytes: int) -> None:
+        """Handle an input that came in a frame of so many bytes, or 0 in none."""
         node = self.node
         assert node is not None
         self._cpu_free_ns = NEVER_NS
         index, network, prices, over = self.index, self._network, self._ps, self._over
-        cost_ps = 0
+        cost_ps = frame_bytes * prices[LINK_BYTES]
         # by frequency, and by exact type: an effect is of a closed union
         for effect in node.handle(self.clock.read(now_ns), happened):
             if type(effect) is Worked:

@@ -47,6 +47,7 @@ ALLOWED = {
     ("sim.simulation", "gc"): "a frozen heap is not searched again and again",
     ("sim.simulation", "os"): "counts the processor cores",
     ("sim.simulation", "resource"): "measures memory",
+    ("bench.linking", "trio"): "drives two real links, as a node does",
     ("sim.workers", "multiprocessing"): "makes ballots in processes, ahead of virtual time",
     ("sim.notary", "multiprocessing"): "signs and checks in a process of its own",
     ("sim.notary", "os"): "reads and writes that process's pipe without waiting",

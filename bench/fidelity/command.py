@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -31,7 +31,7 @@ from bench.fidelity.compare import (
 )
 from bench.fidelity.load import Load, Town, build_town, make_loopback
 from bench.fidelity.real import RealRun
-from bench.fidelity.speed import compute_speed_ratio
+from bench.fidelity.speed import Speedometer, Speeds, compute_speeds, compute_usual_ns
 from bench.fidelity.trace import (
     Trace,
     compute_recovery_s,
@@ -42,14 +42,18 @@ from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
 from bench.processors import count_cores
 from bench.writable import WRITABLE
-from sim.costs import CostTable, load_costs
+from sim.costs import CostTable, Speed, load_costs
 from sim.errors import SimError
 from sim.fidelity import Fidelity
 
 ROUND_TRIPS = 2_000
 CALIBRATIONS = 7
 KILL_SECONDS = 16.0
+LOOK_EVERY_S = 0.1
+LOOK_SECONDS = 5.0
 TRIES = 3
+HALF_ROOM = 1.5
+"""Ballots are made for so much more than the first half load: a later one may be greater."""
 SATURATION_PER_S = 8_000
 """Ballots made for a second of a load that saturates: more than two cores have ever carried."""
 
@@ -91,32 +95,56 @@ def measure_one_way_ns() -> int:
     return round(statistics.median(spans))
 
 
-def calibrate(folder: Path) -> CostTable:
-    """The table of this machine, measured now: by a process that runs what the nodes run."""
+def calibrate(folder: Path, speedometer: Speedometer) -> CostTable:
+    """The table of this machine, measured now: by a process that runs what the nodes run.
+
+    ``speedometer`` looks meanwhile.
+    """
     path = folder / "this-machine.json"
     command = [
         sys.executable, str(VECHE), "calibrate", "--quiet", "--repeats", str(CALIBRATIONS),
         "--folder", str(folder), "--out", str(path),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MeasurementFailed(f"veche calibrate: {' '.join(done.stderr.split())}")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        while True:
+            speedometer.look()
+            try:
+                _, told = process.communicate(timeout=LOOK_EVERY_S)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+            except BaseException:
+                process.terminate()
+                raise
+    if process.returncode:
+        raise MeasurementFailed(f"veche calibrate: {' '.join(told.split())}")
     return load_costs(path)
+
+
+def look_for(speedometer: Speedometer, seconds: float) -> None:
+    """How fast the machine is now, for whoever has measured its prices before."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        speedometer.look()
+        time.sleep(LOOK_EVERY_S)
 
 
 class Comparison:
     """Runs loads on both hosts; ``rows`` is what came of it.
 
-    ``strangers`` is what others had of the machine in each run, in cores, and ``speed_ratios``
-    how fast it was, by load. ``granted_root`` is the state after the last town's grants, the
+    ``strangers`` is what others had of the machine in each run, in cores, and ``speeds`` how
+    fast it was, by load. ``granted_root`` is the state after the last town's grants, the
     same on both.
     """
 
     def __init__(
-        self, setup: Setup, costs: CostTable, folder: Path, tell: Callable[[str], None]
+        self, setup: Setup, costs: CostTable, usual_ns: float, folder: Path,
+        tell: Callable[[str], None],
     ) -> None:
         self.setup = setup
         self.costs = costs
+        self._usual_ns = usual_ns
         self._folder = folder
         self._tell = tell
         self._profile = make_loopback(measure_one_way_ns(), round(costs.disk_sync_ns))
@@ -124,7 +152,7 @@ class Comparison:
         self._measured: dict[str, list[dict[str, float]]] = {}
         self.granted_root = b""
         self.strangers: list[float] = []
-        self.speed_ratios: dict[str, list[float]] = {}
+        self.speeds: dict[str, list[Speeds]] = {}
 
     @property
     def rows(self) -> list[Row]:
@@ -132,23 +160,26 @@ class Comparison:
         return compare(self._simulated, self._measured)
 
     def run(self) -> None:
-        """Capacity, then half of it, then half of it with a proposer killed."""
+        """Capacity, then half of it, then half of it with a proposer killed; so each repeat.
+
+        Half is that of the capacity a minute ago: of a machine whose speed swings, half of an
+        older one may be all of today's.
+        """
         setup = self.setup
-        half_per_s = setup.rate_per_s
-        if not half_per_s:
-            load = Load(rate_per_s=0, seconds=setup.seconds)
-            town = self._build(round(SATURATION_PER_S * setup.seconds))
-            for _ in range(setup.repeats):
-                self._run_both(SATURATED, town, load, describe_saturation)
-            capacities = [one["capacity_per_s"] for one in self._measured[SATURATED]]
-            half_per_s = round(statistics.median(capacities) / 2)
-        load = Load(rate_per_s=half_per_s, seconds=setup.seconds)
-        town = self._build(round(half_per_s * max(setup.seconds, KILL_SECONDS)))
+        rate_per_s, longest_s = setup.rate_per_s, max(setup.seconds, KILL_SECONDS)
+        full = half = None
         for _ in range(setup.repeats):
-            self._run_both(HALF, town, load, describe_steady)
-        kill = Load(rate_per_s=half_per_s, seconds=KILL_SECONDS, kills=True)
-        for _ in range(setup.repeats):
-            self._run_both(KILLED, town, kill, describe_recovery)
+            if not setup.rate_per_s:
+                full = full or self._build(round(SATURATION_PER_S * setup.seconds))
+                load = Load(rate_per_s=0, seconds=setup.seconds)
+                self._run_both(SATURATED, full, load, describe_saturation)
+                rate_per_s = self._measured[SATURATED][-1]["capacity_per_s"] / 2
+            half = half or self._build(round(rate_per_s * HALF_ROOM * longest_s))
+            rate_per_s = min(round(rate_per_s), half.voters // longest_s)
+            load = Load(rate_per_s=rate_per_s, seconds=setup.seconds)
+            self._run_both(HALF, half, load, describe_steady)
+            kill = Load(rate_per_s=rate_per_s, seconds=KILL_SECONDS, kills=True)
+            self._run_both(KILLED, half, kill, describe_recovery)
 
     def _build(self, voters: int) -> Town:
         self._tell(f"making {voters:,} ballots ...")
@@ -166,12 +197,12 @@ class Comparison:
         number = len(self._measured.get(name, ())) + 1
         self._tell(f"{name}, {number} of {self.setup.repeats}: processes ...")
         trace = self._run_undisturbed(town, load)
-        speed_ratio = compute_speed_ratio(self.costs, trace, count_cores())
+        speeds = compute_speeds(self.costs, self._usual_ns, trace, count_cores())
         measured = describe(trace)
         self._tell(f"{name}, {number} of {self.setup.repeats}: virtual peers ...")
         twin = VirtualRun(
             town, load, self.costs, cores=self.setup.cores,
-            driver_us=measured.get("driver_us", 0.0), speed_ratio=speed_ratio, seed=number,
+            driver_us=measured.get("driver_us", 0.0), speeds=speeds, seed=number,
         ).run()
         self.granted_root = require_equal(
             "state roots after the same grants differ",
@@ -179,7 +210,7 @@ class Comparison:
         )
         if not trace.is_replayed:
             raise MeasurementFailed("the processes' blocks lead to another state than theirs")
-        self.speed_ratios.setdefault(name, []).append(speed_ratio)
+        self.speeds.setdefault(name, []).append(speeds)
         self._measured.setdefault(name, []).append(measured)
         self._simulated.setdefault(name, []).append(describe(twin))
 
@@ -237,7 +268,7 @@ def describe_range(ratios: Sequence[float]) -> str:
 
 
 def report(
-    rows: Sequence[Row], costs: CostTable, speeds: Sequence[float],
+    rows: Sequence[Row], costs: CostTable, speeds: Sequence[Speed],
     strangers: Sequence[float], *, as_markdown: bool,
 ) -> str:
     """The table, and what it was measured with."""
@@ -247,7 +278,9 @@ def report(
         table, "",
         f"within 10 %: {sum(near)} of {len(near)}; costs: {costs.name} ({costs.digest})",
         f"contention of all cores at work: {costs.contention.ratio:.2f}",
-        f"speed during the runs, against the costs: {describe_range(speeds)}",
+        "speed second by second, against the costs: cryptography "
+        f"{describe_range([speed.crypto_ratio for speed in speeds])},",
+        f"  all else {describe_range([speed.other_ratio for speed in speeds])}",
         "equal on both hosts: the state root after the same transactions",
         f"others had up to {max(strangers, default=0.0):.2f} cores of the machine meanwhile",
     ])
@@ -265,7 +298,7 @@ def report(
 @click.option("--rate", "rate_per_s", type=click.FloatRange(0), default=0.0, metavar="N",
               help="Ballots a second. Default: look for the capacity, and take half of it.")
 @click.option("--costs", type=click.Path(path_type=Path), metavar="FILE",
-              help="By veche calibrate on this machine. Default: calibrate now.")
+              help="By veche calibrate on this machine, just before. Default: calibrate now.")
 @click.option("--json", "path", type=WRITABLE, metavar="FILE",
               help="Write the figures there too.")
 @click.option("--keep", is_flag=True,
@@ -295,13 +328,21 @@ def fidelity(
         with tempfile.TemporaryDirectory(prefix="veche-fidelity-") as folder:
             if costs is None:
                 tell("measuring what work costs on this machine ...")
-            table = load_costs(costs) if costs else calibrate(Path(folder))
-            comparison = Comparison(setup, table, Path(folder), tell)
+            speedometer = Speedometer()
+            if costs:
+                table = load_costs(costs)
+                look_for(speedometer, LOOK_SECONDS)
+            else:
+                table = calibrate(Path(folder), speedometer)
+            usual_ns = compute_usual_ns(speedometer.looks)
+            comparison = Comparison(setup, table, usual_ns, Path(folder), tell)
             comparison.run()
     except (ClusterFailed, MeasurementFailed, SimError) as error:
         raise click.ClickException(str(error)) from error
     rows = comparison.rows
-    speeds = [ratio for of_load in comparison.speed_ratios.values() for ratio in of_load]
+    speeds = [
+        speed for runs in comparison.speeds.values() for run in runs for speed in run.seconds
+    ]
     click.echo(report(rows, table, speeds, comparison.strangers, as_markdown=as_markdown))
     if keep:
         try:
@@ -310,7 +351,10 @@ def fidelity(
             raise click.ClickException(str(error)) from error
     if path is not None:
         root = comparison.granted_root
-        ratios = comparison.speed_ratios
+        ratios: dict[str, Json] = {
+            load: [[asdict(speed) for speed in run.seconds] for run in runs]
+            for load, runs in comparison.speeds.items()
+        }
         write_json(path, build_json(
             rows, setup.build_json(), table, root, ratios, comparison.strangers
         ))

@@ -56,7 +56,10 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure on both hosts, each a value per repeat."""
+    """One figure on both hosts, each a value per repeat.
+
+    Value by value they are of one load, with the machine as fast as it was for that one.
+    """
 
     kind: Kind
     simulated: tuple[float, ...]
@@ -64,10 +67,13 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Of the medians, simulated over measured; infinite if nothing was measured."""
-        measured = statistics.median(self.measured)
-        simulated = statistics.median(self.simulated)
-        return simulated / measured if measured else float("inf")
+        """Simulated over measured, median of the repeats; infinite if one measured nothing."""
+        if not all(self.measured):
+            return float("inf")
+        return statistics.median(
+            simulated / measured
+            for simulated, measured in zip(self.simulated, self.measured, strict=True)
+        )
 
     @property
     def is_near(self) -> bool | None:
@@ -129,12 +135,12 @@ def format_markdown(rows: Sequence[Row]) -> str:
 
 def build_json(
     rows: Sequence[Row], settings: dict[str, Json], costs: CostTable, root: bytes,
-    speed_ratios: Mapping[str, Sequence[float]], strangers: Sequence[float],
+    speeds: dict[str, Json], strangers: Sequence[float],
 ) -> dict[str, Json]:
     """The whole file: as ``bench.figures.build_report``, with both hosts' values.
 
-    ``speed_ratios`` tell, by load, how fast the machine was against its own cost table, and
-    ``strangers`` how many cores others had of it.
+    ``speeds`` tell, by load, run and second, how fast the machine was against its own cost
+    table, and ``strangers`` how many cores others had of it.
     """
     return {
         "schema": SCHEMA, "machine": describe_machine(), "settings": settings,
@@ -151,5 +157,5 @@ def build_json(
             } for row in rows
         },
         "strangers_cores": list(strangers),
-        "speed_ratios": {load: list(ratios) for load, ratios in speed_ratios.items()},
+        "speeds": speeds,
     }

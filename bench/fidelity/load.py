@@ -132,12 +132,6 @@ class Town:
         with Pool() as pool:
             return [ballot for made in pool.map(_make_chunk, chunks) for ballot in made]
 
-    def build_topology(self, speed_ratio: float) -> Topology:
-        """As it is while the machine runs so many times as fast as its cost table says."""
-        profile = replace(self.topology.peers[0].profile, speed_ratio=speed_ratio)
-        peers = tuple(replace(peer, profile=profile) for peer in self.topology.peers)
-        return replace(self.topology, peers=peers)
-
     def derive_secrets(self) -> dict[bytes, bytes]:
         """For the nodes' key files."""
         return derive_secrets(SEED, self.topology)

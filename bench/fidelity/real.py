@@ -147,7 +147,7 @@ class RealRun:
         while due_ns < pacer.end_ns:
             await trio.sleep(max(0, due_ns - time.time_ns()) / SECOND_NS)
             ticks += 1
-            if len(edges) == 1 and not ticks % EVERY_TICKS:
+            if not ticks % EVERY_TICKS:
                 self._speed.look()
             now_ns = time.time_ns()
             due_ns = max(due_ns + TICK_NS, now_ns)
@@ -213,7 +213,7 @@ class RealRun:
             sent_bytes=int(sum(sent)), sent_frames=int(sum(frames)),
             transactions=watch.final, granted_root=granted_root, head_root=head_root,
             is_replayed=head_root == chain.state.root, killed_ns=killed_ns,
-            killed_height=self._killed_height, check_ns=self._speed.check_ns,
+            killed_height=self._killed_height, looks=self._speed.looks,
         )
 
 

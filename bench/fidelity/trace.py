@@ -1,7 +1,8 @@
 """What a host tells of one load, in one form for both, and the figures that follow from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ class SeenBlock:
     final_ns: int
     relay_ns: tuple[int, ...]
     ids: tuple[bytes, ...]
+
+
+class Look(NamedTuple):
+    """What a check of a signature took at a moment, and a decoding, in processor time."""
+
+    at_ns: int
+    crypto_ns: float
+    other_ns: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Trace:
     in which ``transactions`` became final. ``granted_root`` is the state after the
     registrar's grants, ``head_root`` that at the end; ``is_replayed`` says that a replay of all
     blocks leads there. ``killed_height`` was the head as the next proposer was killed.
-    ``check_ns`` is what a check of another process took in the steady part of a real run.
+    ``looks`` tell how fast the machine was in a real run.
     """
 
     host: str
@@ -88,7 +97,7 @@ class Trace:
     is_replayed: bool
     killed_ns: int = 0
     killed_height: int = 0
-    check_ns: float = 0.0
+    looks: Sequence[Look] = ()
 
     @property
     def steady_ns(self) -> tuple[int, int]:

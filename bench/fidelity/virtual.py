@@ -3,6 +3,7 @@
 from collections import Counter
 
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
+from bench.fidelity.speed import AS_PRICED, Speeds
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.figures import MeasurementFailed
 from node.host.openapi import BATCH_MAX
@@ -10,12 +11,13 @@ from node.work import WorkKind
 from sim.city import City
 from sim.cityface import ACCEPTED
 from sim.clocks import ClockConfig
-from sim.cores import Cores
-from sim.costs import CostTable
+from sim.cores import Cores, Thread
+from sim.costs import CostTable, Speed
 from sim.journal import Journal
 from sim.kernel import EPOCH_NS, Kernel
 from sim.shared import SharedWork
 from sim.streams import Streams
+from sim.tenant import Tenant
 
 HOST = "simulated"
 FOUNDING_NS_MAX = 600 * SECOND_NS
@@ -27,28 +29,28 @@ class VirtualRun:
 
     It raises MeasurementFailed if what was handed in does not become final.
 
-    The machine on which all of it runs is ``speed_ratio`` times as fast as it was when
-    ``costs`` were measured. ``driver_us`` is what handing in one ballot takes there beside the
-    nodes: measured so, neither speed nor contention is to be counted again.
+    The machine on which all of it runs is as fast as ``speeds`` tell, against ``costs``.
+    ``driver_us`` is what handing in one ballot took there beside the nodes.
     """
 
     def __init__(
         self, town: Town, load: Load, costs: CostTable, *, cores: int, driver_us: float,
-        speed_ratio: float = 1.0, seed: int = 1,
+        speeds: Speeds = AS_PRICED, seed: int = 1,
     ) -> None:
         self.town = town
         self.load = load
-        self.cores = Cores(cores, costs.contention.ratio)
         self.kernel = Kernel(EPOCH_NS)
+        self.cores = Cores(self.kernel, cores, costs.contention.ratio)
         self.city = City(
-            kernel=self.kernel, topology=town.build_topology(speed_ratio),
-            genesis=town.genesis, identities=town.identities, work=SharedWork(), costs=costs,
+            kernel=self.kernel, topology=town.topology, genesis=town.genesis,
+            identities=town.identities, work=SharedWork(), costs=costs,
             journal=Journal(), streams=Streams(seed), clocks=ClockConfig(offset_ns=0),
             cores=self.cores,
         )
         self.city.listener = self
-        self._driver_ns = driver_us * 1_000
-        self._driver_s = 0.0
+        self._speeds = speeds
+        self._driver = Thread(self.kernel, self.cores)
+        self._driver_ns = driver_us * 1_000 / speeds.stretch_ratio
         self._relay_ns: dict[tuple[int, int], int] = {}
         self._accepted_ns: list[int] = []
         self._refused: Counter[str] = Counter()
@@ -85,6 +87,8 @@ class VirtualRun:
         granted_root = self.city.read_final_state().root
         self._found(self.town.deeds)
         begin_ns = self.kernel.now_ns + 2 * SECOND_NS
+        for second, speed in enumerate(self._speeds.seconds):
+            self.kernel.at(begin_ns + second * SECOND_NS, self._set_speed, speed)
         self.kernel.run_until(begin_ns)
         pacer = Pacer(self.load, begin_ns, len(self.town.ballots))
         before = self._final
@@ -92,22 +96,14 @@ class VirtualRun:
         since_ns = begin_ns + round(self.load.warm_s * SECOND_NS)
         until_ns = pacer.end_ns - round(self.load.cool_s * SECOND_NS)
         killed_ns = 0
-        relays = self.town.topology.config.relays
         while (now_ns := self.kernel.now_ns) < pacer.end_ns:
             if (now_ns >= since_ns and not edges) or (now_ns >= until_ns and len(edges) == 1):
                 edges.append(self._read_spent())
             numbers = pacer.take(now_ns, self._final - before)
             self._accepted_ns += [0] * len(numbers)
-            cost_ns = round(len(numbers) * self._driver_ns)
-            start_ns = self.cores.compute_start_ns(now_ns)
-            self.cores.take(start_ns, cost_ns)
-            self._driver_s += cost_ns / 1e9
             if numbers:
-                self._ask(relays, len(numbers))
-            for number in numbers:
-                self.city.submit(
-                    number % relays, number, self.town.ballots[number], start_ns + cost_ns
-                )
+                cost_ns = round(len(numbers) * self._driver_ns)
+                self._driver.work(cost_ns, self._hand_in, numbers)
             height = self.city.blocks.height
             self.kernel.run_until(now_ns + TICK_NS)
             if self.load.kills and not killed_ns and (
@@ -117,12 +113,19 @@ class VirtualRun:
         self._settle(len(pacer.intended_ns) + before)
         return self._gather(pacer, edges, granted_root, killed_ns)
 
-    def _ask(self, relays: int, ballots: int) -> None:
+    def _set_speed(self, speed: Speed) -> None:
+        for peer, spec in zip(self.city.peers, self.town.topology.peers, strict=True):
+            peer.price(self.city.get_prices(spec.profile).at(speed))
+
+    def _hand_in(self, numbers: range) -> None:
         """What comes at one moment comes in as few requests as may be, to each relay."""
-        first = self.town.topology.config.validators
-        for relay in range(min(relays, ballots)):
-            requests = -(-ballots // (relays * BATCH_MAX))
+        first, relays = self.town.topology.config.validators, self.town.topology.config.relays
+        for relay in range(min(relays, len(numbers))):
+            requests = -(-len(numbers) // (relays * BATCH_MAX))
             self.city.peers[first + relay].serve(WorkKind.REQUEST, requests)
+        for number in numbers:
+            ballot = self.town.ballots[number]
+            self.city.submit(number % relays, number, ballot, self.kernel.now_ns)
 
     def _found(self, transactions: list[bytes]) -> None:
         for transaction in transactions:
@@ -150,9 +153,11 @@ class VirtualRun:
         return self.kernel.now_ns
 
     def _read_spent(self) -> Spent:
-        busy = [peer.busy_ns / 1e9 for peer in self.city.peers]
+        peers = self.city.peers
+        busy = [peer.thread.busy_ns / 1e9 for peer in peers if isinstance(peer, Tenant)]
+        assert len(busy) == len(peers)
         count = self.town.topology.config.validators
-        return Spent(sum(busy[:count]), sum(busy[count:]), self._driver_s)
+        return Spent(sum(busy[:count]), sum(busy[count:]), self._driver.busy_ns / 1e9)
 
     def _gather(
         self, pacer: Pacer, edges: list[Spent], granted_root: bytes, killed_ns: int

@@ -1,15 +1,18 @@
-"""A machine that several peers share."""
+"""A machine that several peers share: cores, threads, and peers as its tenants."""
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from node.effects import Emit, Worked
+from node.effects import Emit, Persist, Worked
 from node.events import SyncStarted
 from node.inputs import Started
 from node.work import WorkKind
 from sim.clocks import Clock
-from sim.cores import Cores, Tenant
-from sim.costs import price
+from sim.cores import Cores, Thread
+from sim.costs import Speed, price
+from sim.kernel import Kernel
+from sim.tenant import Tenant
 from sim.topology import TopologyConfig
 from tests.sim.wires import COSTS, Listener, Script, Wires
 
@@ -18,151 +21,209 @@ WORK = Worked(WorkKind.EXECUTE, 1_000)
 WORK_NS = 12_000_000
 
 
-def make_tenants(wires, listener, cores):
-    tenants = [
-        Tenant(
-            spec.index, Clock(), price(COSTS, spec.profile), 1 << 20, wires.kernel,
-            wires.network, wires.journal, listener, cores,
-        )
-        for spec in wires.topology.peers
-    ]
-    wires.network.attach(tenants)
-    for tenant in tenants:
-        tenant.restart(Script(lambda now, happened: (WORK, Emit(SyncStarted(1)))))
-    return tenants
+def answer(now, happened):
+    return WORK, Emit(SyncStarted(1))
 
 
-def run_started(cores):
-    wires, listener = Wires(SERVERS), Listener()
-    tenants = make_tenants(wires, listener, cores)
-    began_ns = wires.kernel.now_ns
-    for tenant in tenants:
-        tenant.tell(Started())
-    wires.run()
-    return tenants, [(at_ns - began_ns) / WORK_NS for at_ns, _, _ in listener.events]
+class House:
+    """Tenants of one machine, and when they said something."""
+
+    def __init__(self, count=2, contention_ratio=1.0, answer=answer):
+        self.wires, self.listener = Wires(SERVERS), Listener()
+        self.kernel = self.wires.kernel
+        self.cores = Cores(self.kernel, count, contention_ratio)
+        self.tenants = [
+            Tenant(
+                spec.index, Clock(), price(COSTS, spec.profile), 1 << 20, self.kernel,
+                self.wires.network, self.wires.journal, self.listener, self.cores,
+            )
+            for spec in self.wires.topology.peers
+        ]
+        self.wires.network.attach(self.tenants)
+        self.script = Script(answer)
+        for tenant in self.tenants:
+            tenant.restart(self.script)
+        self.began_ns = self.kernel.now_ns
+
+    def tell(self, tenants):
+        for tenant in tenants:
+            tenant.tell(Started())
+
+    def run(self, for_ns=10**12):
+        self.wires.run(for_ns)
+        return self
+
+    @property
+    def done(self):
+        """In units of the work that each does."""
+        return [(at_ns - self.began_ns) / WORK_NS for at_ns, _, _ in self.listener.events]
 
 
-def test_work_of_all_tenants_together_takes_as_long_as_the_cores_need():
-    _, done = run_started(Cores(2))
-    assert done == [1, 1, 2, 2, 3, 3]
+def start(house, count=6):
+    house.tell(house.tenants[:count])
+    return house.run()
+
+
+def test_more_threads_than_cores_share_them_evenly():
+    assert start(House(2), 3).done == [1.5] * 3
+    assert start(House(2), 6).done == [3] * 6
 
 
 def test_with_a_core_for_each_nobody_waits():
-    tenants, done = run_started(Cores(6))
-    assert done == [1] * 6
-    assert sum(tenant.waited_ns for tenant in tenants) == 0
+    house = start(House(6))
+    assert house.done == [1] * 6
+    assert sum(tenant.waited_ns for tenant in house.tenants) == 0
 
 
 def test_what_the_cores_worked_is_what_the_tenants_did():
-    cores = Cores(2)
-    tenants, _ = run_started(cores)
-    assert cores.busy_ns == sum(tenant.busy_ns for tenant in tenants) == 6 * WORK_NS
-    assert sum(tenant.waited_ns for tenant in tenants) == (1 + 1 + 2 + 2) * WORK_NS
+    house = start(House(2))
+    assert house.cores.busy_ns == sum(tenant.busy_ns for tenant in house.tenants) == 6 * WORK_NS
+
+
+def test_who_comes_later_takes_a_share_from_then_on():
+    house = House(1)
+    house.tell(house.tenants[:1])
+    house.run(WORK_NS // 2)
+    house.tell(house.tenants[1:2])
+    # half a unit is left of the first, which now takes a whole; then the other is alone
+    assert house.run().done == [1.5, 2]
 
 
 def test_a_tenant_does_one_thing_at_a_time_though_a_core_is_free():
-    wires, listener = Wires(SERVERS), Listener()
-    tenant = make_tenants(wires, listener, Cores(2))[0]
-    began_ns = wires.kernel.now_ns
-    tenant.tell(Started())
-    tenant.tell(Started())
-    wires.run()
-    assert [(at_ns - began_ns) / WORK_NS for at_ns, _, _ in listener.events] == [1, 2]
-
-
-def test_work_that_comes_later_begins_when_it_comes():
-    cores = Cores(1)
-    assert cores.compute_start_ns(7) == 7
-    cores.take(7, 3)
-    assert cores.compute_start_ns(8) == 10
-    assert cores.compute_start_ns(11) == 11
-
-
-def test_all_cores_at_work_all_the_time_have_the_full_ratio():
-    cores = Cores(2, contention_ratio=1.5)
-    tenants, done = run_started(cores)
-    # who begins first finds the other core idle, and nobody after that
-    assert done == [1, 1.5, 2.5, 3, 4, 4.5]
-    assert cores.busy_ns == sum(tenant.busy_ns for tenant in tenants) == (1 + 5 * 1.5) * WORK_NS
+    house = House(2)
+    house.tell([house.tenants[0]] * 2)
+    assert house.run().done == [1, 2]
+    assert house.tenants[0].waited_ns == WORK_NS
 
 
 def test_work_beside_nobody_takes_as_long_as_on_a_core_of_its_own():
-    cores = Cores(8, contention_ratio=3)
-    wires, listener = Wires(SERVERS), Listener()
-    tenants = make_tenants(wires, listener, cores)
-    for tenant in tenants:
-        began_ns = wires.kernel.now_ns
+    house = House(8, contention_ratio=3)
+    for tenant in house.tenants:
+        before_ns = house.kernel.now_ns
         tenant.tell(Started())
-        wires.run(2 * WORK_NS)
-        assert listener.events[-1][0] - began_ns == tenant.busy_ns == WORK_NS
-    assert cores.busy_ns == len(tenants) * WORK_NS
+        house.run(2 * WORK_NS)
+        assert house.listener.events[-1][0] - before_ns == tenant.busy_ns == WORK_NS
 
 
-def test_beside_some_cores_of_many_work_takes_longer_by_their_share():
-    cores = Cores(5, contention_ratio=1.4)
+def test_all_cores_at_work_have_the_full_ratio_and_some_of_many_their_share():
+    assert start(House(2, contention_ratio=1.5), 2).done == [1.5] * 2
+    house = start(House(2, contention_ratio=1.5), 6)
+    assert house.done == [4.5] * 6
+    assert house.cores.busy_ns == sum(tenant.busy_ns for tenant in house.tenants)
+    assert start(House(5, contention_ratio=1.4), 3).done == pytest.approx([1.2] * 3)
+    cores = House(5, contention_ratio=1.4).cores
     assert [cores.compute_ratio(others) for others in range(5)] == pytest.approx(
         [1, 1.1, 1.2, 1.3, 1.4]
     )
-    assert Cores(1, contention_ratio=1.4).compute_ratio(0) == 1
-    _, done = run_started(cores)
-    assert done[:5] == pytest.approx([1, 1.1, 1.2, 1.3, 1.4])
+    assert House(1, contention_ratio=1.4).cores.compute_ratio(0) == 1
 
 
-def test_a_core_that_is_free_by_then_is_no_neighbour():
-    cores = Cores(3, contention_ratio=2)
-    cores.take(0, 10)
-    cores.take(5, 10)
-    assert [cores.count_others(at_ns) for at_ns in (5, 10, 15)] == [2, 1, 0]
+def test_who_waits_for_a_disk_leaves_its_core_to_others():
+    house = House(1, answer=lambda now, happened: (Persist("lock", b"x"), Emit(SyncStarted(1))))
+    house.tell(house.tenants[:1])
+    worked = Thread(house.kernel, house.cores)
+    done_ns = []
+    worked.work(5_000, done_ns.append, 1)
+    worked.work(5_000, lambda _: done_ns.append(house.kernel.now_ns - house.began_ns), None)
+    house.run()
+    assert done_ns[0] == 1
+    assert done_ns[1] - 10_000 in (0, 1, 2), "a byte was handed over beside it"
+    waited_ns = house.listener.events[0][0] - house.began_ns
+    prices = price(COSTS, house.wires.topology.peers[0].profile)
+    byte_ns = prices.compute_ns(WorkKind.DISK_BYTES, 1)
+    assert waited_ns == pytest.approx(prices.compute_ns(WorkKind.DISK_SYNC, 1) + byte_ns, abs=2)
+    assert house.tenants[0].busy_ns == pytest.approx(byte_ns, abs=1)
+    assert house.tenants[0].disk == {"lock": b"x"}
 
 
-@pytest.mark.parametrize("load", [0.1, 0.5, 0.9])
-def test_between_the_limits_work_is_longer_in_the_mean_by_how_busy_the_others_are(load):
-    # one neighbour that is busy for this share of the time; work comes whatever it does
-    draws = np.random.Generator(np.random.PCG64(1))
-    contention_ratio, count, every_ns = 1.6, 4_000, 1_000_000
-    cores = Cores(2, contention_ratio)
-    expected = 1 + (contention_ratio - 1) * load
-    took = []
-    for number in range(count):
-        began_ns = number * every_ns
-        cores.take(began_ns, round(load * every_ns))
-        at_ns = began_ns + int(draws.integers(every_ns))
-        start_ns = cores.compute_start_ns(at_ns)
-        assert start_ns == at_ns, "one of two is always free"
-        took.append(cores.compute_ratio(cores.count_others(at_ns)))
-    assert np.mean(took) == pytest.approx(expected, rel=0.02)
+def test_a_disk_is_as_fast_on_a_slow_machine_and_cryptography_has_a_speed_of_its_own():
+    prices = price(COSTS, Wires(SERVERS).topology.peers[0].profile)
+    slow = prices.at(Speed(crypto_ratio=0.5, other_ratio=0.1))
+    for kind in WorkKind:
+        factor = {WorkKind.DISK_SYNC: 1, WorkKind.SIGN: 2}.get(kind)
+        if factor is not None:
+            assert slow.compute_ns(kind, 1_000) == factor * prices.compute_ns(kind, 1_000)
+    assert slow.compute_ns(WorkKind.EXECUTE, 3) == 10 * prices.compute_ns(WorkKind.EXECUTE, 3)
+    assert slow.over == prices.over
 
 
-def test_what_the_host_serves_beside_others_takes_longer_too():
-    wires, listener = Wires(SERVERS), Listener()
-    cores = Cores(2, contention_ratio=2)
-    first, second = make_tenants(wires, listener, cores)[:2]
+def test_what_the_host_serves_is_work_like_any_other():
+    house = House(2, contention_ratio=2)
+    first, second = house.tenants[:2]
     first.serve(WorkKind.EXECUTE, 1_000)
     second.serve(WorkKind.EXECUTE, 1_000)
-    assert (first.busy_ns, second.busy_ns) == (WORK_NS, 2 * WORK_NS)
-    assert cores.busy_ns == 3 * WORK_NS
+    second.tell(Started())  # waits for it
+    house.run()
+    assert house.done == [2 + 1]
+    assert (first.busy_ns, second.busy_ns) == (2 * WORK_NS, 3 * WORK_NS)
 
 
-def test_a_disk_is_as_fast_beside_others():
-    prices = price(COSTS, Wires(SERVERS).topology.peers[0].profile)
-    beside = prices.stretch(1.5)
-    for kind in (WorkKind.DISK_SYNC, WorkKind.DISK_BYTES):
-        assert beside.compute_ns(kind, 1_000) == prices.compute_ns(kind, 1_000)
-    execute_ns = [each.compute_ns(WorkKind.EXECUTE, 2) for each in (prices, beside)]
-    assert execute_ns[1] == 1.5 * execute_ns[0]
-    assert beside.over == prices.over
+def test_whoever_is_killed_sends_no_more_and_starts_again_when_its_core_is_free():
+    house = House(1)
+    house.tell(house.tenants[:1])
+    house.tell(house.tenants[:1])
+    house.run(WORK_NS // 2)
+    house.tenants[0].crash(keep_disk=True)
+    house.run(WORK_NS // 4)
+    house.tenants[0].restart(house.script)
+    house.tell(house.tenants[:1])
+    assert house.run().done == [2]
+    house.tenants[0].serve(WorkKind.EXECUTE, 1_000)
+    house.tenants[0].crash(keep_disk=True)
+    house.tenants[0].serve(WorkKind.EXECUTE, 1_000)
+    house.run()
+    assert house.tenants[0].busy_ns == 3 * WORK_NS, "who is off serves nobody"
 
 
-def test_work_that_is_repriced_keeps_its_contention():
-    wires, listener = Wires(SERVERS), Listener()
-    cores = Cores(2, contention_ratio=2)
-    first, second = make_tenants(wires, listener, cores)[:2]
-    second.price(price(COSTS, wires.topology.peers[1].profile, 3.0))
-    first.tell(Started())
-    second.tell(Started())
-    assert (first.busy_ns, second.busy_ns) == (WORK_NS, 6 * WORK_NS)
+def test_whoever_stands_still_ends_what_it_has_in_hand_and_nothing_else():
+    house = House(1)
+    tenant = house.tenants[0]
+    house.tell([tenant, tenant, tenant])
+    tenant.pause()
+    house.run(5 * WORK_NS)
+    assert house.done == [1]
+    tenant.resume()
+    house.run(WORK_NS // 2)
+    tenant.pause()
+    tenant.resume()  # while it works
+    assert house.run().done == [1, 6, 7]
+
+
+def test_work_that_is_repriced_costs_the_new_price():
+    house = House(1)
+    house.tenants[0].price(price(COSTS, house.wires.topology.peers[0].profile, 3.0))
+    assert start(house, 1).done == [3]
 
 
 def test_cores_that_help_one_another_are_our_own_error():
     with pytest.raises(AssertionError, match="do not help"):
-        Cores(2, contention_ratio=0.9)
+        Cores(Kernel(), 2, contention_ratio=0.9)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 5_000)), min_size=1, max_size=12),
+    st.integers(1, 4),
+)
+def test_no_work_is_lost_none_made_and_nobody_is_faster_than_a_core(jobs, count):
+    kernel = Kernel()
+    cores = Cores(kernel, count)
+    began_ns = kernel.now_ns
+    done = []
+    for at_ns, cost_ns in jobs:
+        thread = Thread(kernel, cores)
+
+        def begin(_, thread=thread, cost_ns=cost_ns):
+            since_ns = kernel.now_ns
+            thread.work(cost_ns, lambda _: done.append(
+                (kernel.now_ns - since_ns, cost_ns, thread)), None)
+
+        kernel.at(began_ns + at_ns, begin, None)
+    kernel.run_until(began_ns + 10**9)
+    assert len(done) == len(jobs)
+    for took_ns, cost_ns, _ in done:
+        assert took_ns + 1 >= cost_ns
+        if len(jobs) <= count:
+            assert took_ns == pytest.approx(cost_ns, abs=2)
+    total_ns = sum(cost_ns for _, cost_ns in jobs)
+    assert cores.busy_ns == pytest.approx(total_ns, abs=2 * len(jobs) * count)
+    assert sum(thread.busy_ns for *_, thread in done) == pytest.approx(cores.busy_ns, abs=20)

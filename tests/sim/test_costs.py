@@ -19,7 +19,7 @@ def make_table(**ns: float) -> CostTable:
 
 def test_the_reference_prices_every_kind_of_work_and_says_where_it_was_measured():
     table = load_costs()
-    assert table.name == "reference-3"
+    assert table.name == "reference-4"
     assert all(table.ns[kind] > 0 for kind in WorkKind if kind is not WorkKind.DISK_SYNC)
     assert table.ns[WorkKind.DISK_SYNC] == 0, "the hardware profile prices it"
     assert table.disk_sync_ns > 0
