@@ -26,6 +26,8 @@ from node.wire import decode_frame, frame_block, frame_bundle
 from node.work import Work, WorkKind
 
 PASSES = 5
+CACHES_BYTES = 64 << 20
+LINE_BYTES = 64
 RECORD_BYTES = 150
 SIGNATURES = 200
 READS = 200
@@ -42,11 +44,15 @@ class Trial:
     measure: Callable[[], float]
 
 
-def time_best_ns(deed: Callable[[], object], passes: int = PASSES) -> int:
-    """Processor nanoseconds of the fastest pass."""
+def time_best_ns(
+    deed: Callable[[], object], passes: int = PASSES,
+    before: Callable[[], object] = lambda: None,
+) -> int:
+    """Processor nanoseconds of the fastest pass; ``before`` each, untimed, what precedes it."""
     best_ns = 0
     with collector_off():
         for _ in range(passes):
+            before()
             began_ns = time.process_time_ns()
             deed()
             spent_ns = time.process_time_ns() - began_ns
@@ -55,11 +61,23 @@ def time_best_ns(deed: Callable[[], object], passes: int = PASSES) -> int:
 
 
 def make_trial(
-    kind: WorkKind, units: int, deed: Callable[[], object], about: str
+    kind: WorkKind, units: int, deed: Callable[[], object], about: str,
+    before: Callable[[], object] = lambda: None,
 ) -> Trial:
     """A trial of a deed that does so many units of one kind and nothing else of weight."""
     assert units > 0
-    return Trial(kind, about, lambda: time_best_ns(deed) / units)
+    return Trial(kind, about, lambda: time_best_ns(deed, before=before) / units)
+
+
+class Cold:
+    """Takes a core's caches, as whatever a node did since its last block has taken them."""
+
+    def __init__(self) -> None:
+        self._content = bytearray(CACHES_BYTES)
+
+    def __call__(self) -> None:
+        """Touch every line."""
+        self._content[::LINE_BYTES] = bytes(CACHES_BYTES // LINE_BYTES)
 
 
 class StandingState(State):
@@ -205,15 +223,16 @@ def make_state_trials(sample: Sample, records: int) -> list[Trial]:
     changes = standing.changes
     keys = list(changes)[:READS]
     count = units[WorkKind.EXECUTE]
+    cold = Cold()
     return [
         make_trial(WorkKind.EXECUTE, count, lambda: sample.execute(standing),
                    f"a stored ballot in a block of {count:,}, its reads and receipt included, "
-                   "the writing of the state not"),
+                   "the writing of the state not; caches cold", cold),
         make_trial(WorkKind.STATE_WRITE, units[WorkKind.STATE_WRITE],
                    lambda: sample.state.with_changes(changes).root,
                    "a record written and its share of the new root, in that block upon "
                    f"{records:,} records; counted as charged, each transaction's writes by "
-                   "themselves"),
+                   "themselves; caches cold", cold),
         make_trial(WorkKind.SERVE_READ, len(keys), _make_reads(sample.state, keys),
                    "a record read from that state with its proof, encoded; the request apart"),
     ]

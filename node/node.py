@@ -263,6 +263,7 @@ class Node:
             verify_bundle, bundle.digest + bundle.signature, bundle, self.genesis,
             self.chain.chain_id, self.work,
         )
+        effects.append(Worked(WorkKind.HANDLE, len(bundle.transactions)))
         verdict = self.mempool.add(bundle)
         if isinstance(verdict, Reject):
             raise InvalidMessage(verdict.reason)

@@ -26,7 +26,7 @@ class WorkKind(IntEnum):
     HASH_BYTES = 4  # bytes hashed
     EXECUTE = 5  # transactions executed, any kind
     STATE_WRITE = 6  # records written and their share of the state root
-    HANDLE = 7  # messages dispatched
+    HANDLE = 7  # messages dispatched, and transactions put into a mempool
     DISK_BYTES = 8  # bytes written before a sync
     DISK_SYNC = 9  # syncs awaited
     SERVE_READ = 10  # read requests answered
