@@ -52,6 +52,9 @@ KILL_SECONDS = 16.0
 LOOK_EVERY_S = 0.1
 LOOK_SECONDS = 5.0
 TRIES = 3
+DISTURBED = 0.3
+"""Cores: where others had more, half a load is no half, and the table is no comparison."""
+
 HALF_ROOM = 1.5
 """Ballots are made for so much more than the first half load: a later one may be greater."""
 SATURATION_PER_S = 8_000
@@ -218,8 +221,8 @@ class Comparison:
         """What the processes told.
 
         Of a few runs that in which others had the least of the machine, chosen by that alone;
-        the first will do if they had next to nothing, or if the proposer is killed: then one
-        waits for a timer and not for the processor.
+        the first will do if they had next to nothing, or not much if the proposer is killed:
+        then one waits for a timer and not for the processor.
         """
         tries: list[tuple[float, Trace]] = []
         for _ in range(TRIES):
@@ -228,12 +231,11 @@ class Comparison:
             shutil.rmtree(folder)
             strangers = trace.spent.strangers_s / trace.spent_over_s
             tries.append((strangers, trace))
-            if strangers <= STRANGERS_MAX or load.kills:
+            if strangers <= (DISTURBED if load.kills else STRANGERS_MAX):
                 break
             self._tell(f"  others took {strangers:.2f} cores meanwhile")
         strangers, trace = min(tries, key=lambda one: one[0])
-        if not load.kills:
-            self.strangers.append(strangers)
+        self.strangers.append(strangers)
         return trace
 
 
@@ -248,6 +250,15 @@ def write_json(path: Path, content: dict[str, Json]) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"--json {path}: {error.strerror}") from error
+
+
+def require_calm(strangers: Sequence[float]) -> None:
+    """Raises MeasurementFailed if others had so much that nothing can be said."""
+    if max(strangers) > DISTURBED:
+        raise MeasurementFailed(
+            f"others had up to {max(strangers):.2f} cores of this machine, which makes no "
+            "comparison; nothing is kept: run it again when the machine is quiet"
+        )
 
 
 def make_label(rows: Sequence[Row], setup: Setup) -> Fidelity:
@@ -344,11 +355,6 @@ def fidelity(
         speed for runs in comparison.speeds.values() for run in runs for speed in run.seconds
     ]
     click.echo(report(rows, table, speeds, comparison.strangers, as_markdown=as_markdown))
-    if keep:
-        try:
-            make_label(rows, setup).save()
-        except SimError as error:
-            raise click.ClickException(str(error)) from error
     if path is not None:
         root = comparison.granted_root
         ratios: dict[str, Json] = {
@@ -358,3 +364,9 @@ def fidelity(
         write_json(path, build_json(
             rows, setup.build_json(), table, root, ratios, comparison.strangers
         ))
+    try:
+        require_calm(comparison.strangers)
+        if keep:
+            make_label(rows, setup).save()
+    except (MeasurementFailed, SimError) as error:
+        raise click.ClickException(str(error)) from error

@@ -30,6 +30,8 @@ FOUNDING_S_MAX = 300.0
 SETTLE_S_MAX = 30.0
 STOP_S_MAX = 30.0
 PAUSE_S = 2.0
+FRESH_NS = SECOND_NS // 5
+"""So long after a block the next, which is due a second later, has not been proposed."""
 
 
 class RealRun:
@@ -160,8 +162,12 @@ class RealRun:
             for number in numbers:
                 doors[number % len(doors)].put(Handed(number, self.town.ballots[number]))
             is_half = now_ns > (pacer.begin_ns + pacer.end_ns) // 2
-            if load.kills and not killed_ns and is_half and watch.height > height:
+            if load.kills and not killed_ns and is_half and watch.height > height and (
+                time.time_ns() - watch.final_ns < FRESH_NS
+            ):
                 killed_ns = self._kill_next()
+        if load.kills and not killed_ns:
+            raise MeasurementFailed("the load generator came too late to kill a proposer")
         return edges, killed_ns
 
     def _kill_next(self) -> int:

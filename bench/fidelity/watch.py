@@ -36,6 +36,11 @@ class Watch:
         """Whether all listen and hold a block."""
         return all(self.listening) and all(self.finals)
 
+    @property
+    def final_ns(self) -> int:
+        """When the first relay held its last block."""
+        return self.finals[self._first_relay][self.height][0]
+
     def get_proposer(self) -> int:
         """Who built the last block that the first relay holds."""
         return self.proposed[self.finals[self._first_relay][self.height][1]].by

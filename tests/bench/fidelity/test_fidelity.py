@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bench.__main__ import main
 from bench.cluster.errors import ClusterFailed
-from bench.fidelity.command import Setup, make_label
+from bench.fidelity.command import DISTURBED, Setup, make_label, require_calm
 from bench.fidelity.compare import (
     HALF,
     KINDS,
@@ -179,6 +179,12 @@ def test_states_that_differ_are_a_failure():
     assert require_equal("roots", [b"a", b"a"]) == b"a"
     with pytest.raises(MeasurementFailed, match="roots: 61, 62"):
         require_equal("roots", [b"a", b"b"])
+
+
+def test_a_machine_that_others_used_is_no_place_for_a_comparison():
+    require_calm([0.0, DISTURBED])
+    with pytest.raises(MeasurementFailed, match=r"others had up to 0\.75 cores"):
+        require_calm([0.0, 0.75])
 
 
 def test_the_processor_time_of_a_process_that_is_down_is_none():
