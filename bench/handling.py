@@ -1,8 +1,8 @@
 """HANDLE: what a node does for a message beside the work that it reports by other names.
 
 Checks, signatures and boxes are answered from memory here, and decoding is subtracted at its
-own price; what is left is dispatch, consensus, gossip, the mempool, and a relay's desk, with
-the timers that no message brings.
+own price; what is left is dispatch, consensus, gossip, and a relay's desk, with the timers that
+no message brings. Transactions in a validator's mempool are not in it: their blocks are empty.
 """
 
 from bench.ballots import make_ballots, make_identity

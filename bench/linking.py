@@ -11,13 +11,14 @@ from contextlib import aclosing
 import trio
 
 from bench.ballots import make_identity
-from bench.figures import collector_off
+from bench.cluster.errors import single_out
+from bench.figures import MeasurementFailed, collector_off
 from bench.trials import PASSES, Sample, Trial
 from node.host.channel import Channel, FrameReader, FrameWriter
 from node.host.cipher import STREAM_KEY_BYTES, Opener, Sealer
 from node.host.handshake import Agreed
 from node.host.limits import Limits
-from node.host.link import FrameCame, Happening, Link, LinkStats
+from node.host.link import FrameCame, Happening, Link, LinkDown, LinkStats
 from node.host.settings import LOOPBACK
 from node.inputs import Role
 from node.wire import frame_bundle
@@ -35,8 +36,14 @@ def make_link_trial(sample: Sample) -> Trial:
         WorkKind.LINK_BYTES,
         f"a byte of {len(sample.bundles)} frames with {len(sample.ballots):,} ballots, from "
         "one node's queue to another's over an encrypted link; both ends together",
-        lambda: trio.run(carry, frames, PASSES) / count,
+        lambda: run_carry(frames, PASSES) / count,
     )
+
+
+def run_carry(frames: Sequence[bytes], passes: int) -> int:
+    """As ``carry``. Raises MeasurementFailed if a link ends before all has come."""
+    with single_out():
+        return trio.run(carry, frames, passes)
 
 
 async def carry(frames: Sequence[bytes], passes: int) -> int:
@@ -71,12 +78,13 @@ async def carry(frames: Sequence[bytes], passes: int) -> int:
 
 
 async def _take(taken: trio.MemoryReceiveChannel[Happening], frames: Sequence[bytes]) -> None:
+    """Take in as many. Raises MeasurementFailed if a link ends before."""
     left = len(frames)
     while left:
         happening = await taken.receive()
-        if isinstance(happening, FrameCame):
-            assert happening.frame == frames[len(frames) - left]
-            left -= 1
+        if isinstance(happening, LinkDown):
+            raise MeasurementFailed(f"a link ended while it was timed: {happening.reason}")
+        left -= isinstance(happening, FrameCame)
 
 
 def _make_link(stream: trio.SocketStream, sealer: Sealer, opener: Opener) -> Link:

@@ -263,13 +263,14 @@ class Node:
             verify_bundle, bundle.digest + bundle.signature, bundle, self.genesis,
             self.chain.chain_id, self.work,
         )
-        effects.append(Worked(WorkKind.HANDLE, len(bundle.transactions)))
         verdict = self.mempool.add(bundle)
         if isinstance(verdict, Reject):
             raise InvalidMessage(verdict.reason)
         if not isinstance(verdict, Accept):
             effects.append(Emit(InputRefused(peer, "ignore", verdict.reason)))
-        elif self.gossip.get_role(peer) is not Role.VALIDATOR:
+            return
+        effects.append(Worked(WorkKind.HANDLE, len(bundle.transactions)))
+        if self.gossip.get_role(peer) is not Role.VALIDATOR:
             self._pass_on(frame, effects)
 
     def _pass_on(self, frame: bytes, effects: list[Effect]) -> None:

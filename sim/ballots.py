@@ -2,8 +2,8 @@
 
 A ballot is a pure function of (rules, row, attempt), so it does not matter which process makes
 it or when. The making costs what its cryptography costs (one Ed25519 key pair, one Curve25519
-key and box, one signature, one check, one opening) and little else: bytes around the varying
-fields are cut out of a transaction that the node's own encoder made.
+key and box, one signature, one check; the opening comes later) and little else: bytes around
+the varying fields are cut out of a transaction that the node's own encoder made.
 """
 
 from dataclasses import dataclass
@@ -304,6 +304,11 @@ class BallotStore:
         self._source.pump()
         if self._asked < self._loaded and self._source.is_idle:
             self._ask_opening()
+
+    @property
+    def opened(self) -> int:
+        """Slots whose boxes are open, if they have any."""
+        return sum(len(list_chunk(self._electorate, at)[0]) for at in range(self._opened))
 
     def open(self) -> None:
         """Have every box that was made opened; waits for it."""

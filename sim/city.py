@@ -155,6 +155,7 @@ class City:
         """Switch a peer on with what its disk holds."""
         if self.peers[peer].is_up:
             return False
+        assert not isinstance(self.peers[peer], Tenant), "its chain may be ahead of its disk"
         self.start(peer)
         return True
 

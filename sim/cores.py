@@ -31,20 +31,21 @@ _ROUNDING_NS: Final = 0.5
 
 
 class Cores:
-    """``count`` cores; ``busy_ns`` is the time that all together have worked.
+    """``count`` cores; ``contention_ratio`` is that of ``sim.costs.CostTable``.
 
-    ``contention_ratio`` is that of ``sim.costs.CostTable``.
+    Shares are floats: what a job has got is a sum of them, and events come at whole
+    nanoseconds. Reading changes none of them.
     """
 
-    __slots__ = ("_alarm", "_at_ns", "_had_ns", "_jobs", "_kernel", "_seq",
-                 "_worked_ns", "busy_ns", "contention_ratio", "count")
+    __slots__ = ("_alarm", "_at_ns", "_busy_ns", "_had_ns", "_jobs", "_kernel", "_seq",
+                 "_worked_ns", "contention_ratio", "count")
 
     def __init__(self, kernel: Kernel, count: int, contention_ratio: float = 1.0) -> None:
         assert count > 0
         assert contention_ratio >= 1, "cores do not help one another"
         self.count: Final = count
         self.contention_ratio: Final = contention_ratio
-        self.busy_ns = 0.0
+        self._busy_ns = 0.0
         self._kernel = kernel
         # By when ``_worked_ns`` it is done, a number, and whom to tell. Both clocks tell what
         # each job in hand has got, which is the same for all: of work, and of time on a core.
@@ -71,8 +72,16 @@ class Cores:
 
         It goes while there are jobs.
         """
-        self._advance()
-        return self._had_ns
+        if not self._jobs:
+            return self._had_ns
+        _, share = self._compute_pace()
+        return self._had_ns + share * (self._kernel.now_ns - self._at_ns)
+
+    @property
+    def busy_ns(self) -> float:
+        """The time that all together have worked."""
+        passed_ns = self._kernel.now_ns - self._at_ns
+        return self._busy_ns + min(len(self._jobs), self.count) * passed_ns
 
     def compute_ratio(self, others: int) -> float:
         """How many times as long as alone work takes beside so many."""
@@ -100,7 +109,7 @@ class Cores:
         work, share = self._compute_pace()
         self._worked_ns += work * passed_ns
         self._had_ns += share * passed_ns
-        self.busy_ns += min(len(self._jobs), self.count) * passed_ns
+        self._busy_ns += min(len(self._jobs), self.count) * passed_ns
 
     def _plan(self) -> None:
         """Come back when the first job is done, if nothing changes before."""
@@ -127,7 +136,7 @@ class Cores:
 class Thread:
     """Does one thing after the other on a machine."""
 
-    __slots__ = ("_before_ns", "_cores", "_had_ns", "_kernel", "_tasks", "_works", "is_idle")
+    __slots__ = ("_before_ns", "_cores", "_had_ns", "_is_idle", "_kernel", "_tasks", "_works")
 
     def __init__(self, kernel: Kernel, cores: Cores) -> None:
         self._kernel = kernel
@@ -136,7 +145,7 @@ class Thread:
         self._had_ns = 0.0  # of a core, for what is done
         self._before_ns = 0.0
         self._works = False
-        self.is_idle = True
+        self._is_idle = True
 
     @property
     def is_wanted(self) -> bool:
@@ -169,8 +178,8 @@ class Thread:
 
     def _add(self, task: tuple[int, bool, Callback, object]) -> None:
         self._tasks.append(task)
-        if self.is_idle:
-            self.is_idle = False
+        if self._is_idle:
+            self._is_idle = False
             self._go_on()
 
     def _go_on(self) -> None:
@@ -187,7 +196,7 @@ class Thread:
                 self._works = True
                 self._cores.begin(for_ns, self._upon_done, (then, argument))
             return
-        self.is_idle = True
+        self._is_idle = True
 
     def _upon_done(self, done: tuple[Callback, object]) -> None:
         self._had_ns = self.busy_ns

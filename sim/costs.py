@@ -119,7 +119,10 @@ class Prices:
         return self.ps[kind] * -(-units // self.over[kind]) // 1_000
 
     def at(self, speed: Speed) -> "Prices":
-        """Those of a processor that is so fast; one waits as long for its disk."""
+        """Those of a processor that is so fast; one waits as long for its disk.
+
+        To hand bytes to it is work here, as on a shared machine (``sim.tenant``).
+        """
         ps = [
             each if kind is WorkKind.DISK_SYNC
             else round(each / (speed.crypto_ratio if kind in CRYPTO else speed.other_ratio))

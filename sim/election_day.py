@@ -102,8 +102,10 @@ class ElectionDay:
         return f"the office cannot go on from stage {self.registrar.stage.name.lower()}"
 
     def compute_floor_ns(self, floor: FloorCosts) -> float:
-        """Each ballot that was asked for: key pair, box, signature, check, opening."""
-        return int(self.voters.counts["asked"]) * floor.ballot_ns
+        """Of each ballot asked for: key pair, box, signature, check; and opening if it was."""
+        asked = int(self.voters.counts["asked"])
+        closed = max(0, asked - self._ballots.opened)
+        return asked * floor.ballot_ns - closed * floor.open_ns
 
     def start(self) -> None:
         """Put the first tick on the kernel."""

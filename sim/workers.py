@@ -162,7 +162,8 @@ class WorkerCrew:
         waiting = self._waiting[worker]
         size = _INDEX_BYTES + len(request)
         self._requests[index] = request
-        while waiting and sum(each for _, each in waiting) + size > _PIPE_BYTES_MAX:
+        # the first is in the worker's hands, or on its way there
+        while sum(each for _, each in list(waiting)[1:]) + size > _PIPE_BYTES_MAX and waiting:
             if not self._is_ready(worker):
                 return  # never sent: made here when it is wanted
             self._receive(worker)
@@ -179,7 +180,6 @@ class WorkerCrew:
             if self._is_behind(worker, index) or not self._is_ready(worker):
                 return self._make(index)
             self._receive(worker)
-        del self._requests[index]
         return self._ready.pop(index)
 
     def pump(self) -> None:
@@ -215,6 +215,7 @@ class WorkerCrew:
             self._ours.remove(index)
         else:
             self._ready[index] = message[_INDEX_BYTES:]
+            del self._requests[index]
 
     def _is_behind(self, worker: int, index: int) -> bool:
         """Whether it is still at what was made here, or was never sent what is wanted."""

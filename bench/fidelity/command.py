@@ -30,13 +30,21 @@ from bench.fidelity.compare import (
     require_equal,
 )
 from bench.fidelity.load import Load, Town, build_town, make_loopback
-from bench.fidelity.real import RealRun
-from bench.fidelity.speed import Speedometer, Speeds, compute_speeds, compute_usual_ns
+from bench.fidelity.real import KilledTooLate, RealRun
+from bench.fidelity.speed import (
+    Speedometer,
+    Speeds,
+    compute_beside,
+    compute_speeds,
+    compute_usual_ns,
+)
 from bench.fidelity.trace import (
     Trace,
     compute_recovery_s,
+    compute_throughput,
     describe_saturation,
     describe_steady,
+    describe_work,
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
@@ -111,8 +119,8 @@ def calibrate(folder: Path, speedometer: Speedometer) -> CostTable:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         while True:
-            speedometer.look()
             try:
+                speedometer.look()
                 _, told = process.communicate(timeout=LOOK_EVERY_S)
                 break
             except subprocess.TimeoutExpired:
@@ -227,13 +235,20 @@ class Comparison:
         tries: list[tuple[float, Trace]] = []
         for _ in range(TRIES):
             folder = Path(tempfile.mkdtemp(dir=self._folder))
-            trace = RealRun(town, load, folder).run()
-            shutil.rmtree(folder)
+            try:
+                trace = RealRun(town, load, folder).run()
+            except KilledTooLate as error:
+                self._tell(f"  {error}")
+                continue
+            finally:
+                shutil.rmtree(folder)
             strangers = trace.spent.strangers_s / trace.spent_over_s
             tries.append((strangers, trace))
             if strangers <= (DISTURBED if load.kills else STRANGERS_MAX):
                 break
             self._tell(f"  others took {strangers:.2f} cores meanwhile")
+        if not tries:
+            raise MeasurementFailed("the machine stands still too often: run it again")
         strangers, trace = min(tries, key=lambda one: one[0])
         self.strangers.append(strangers)
         return trace
@@ -241,7 +256,8 @@ class Comparison:
 
 def describe_recovery(trace: Trace) -> dict[str, float]:
     """The figures of a load in which a proposer was killed."""
-    return {"recovery_s": compute_recovery_s(trace)}
+    work = describe_work(trace, compute_throughput(trace))
+    return {"recovery_s": compute_recovery_s(trace), "driver_us": work["driver_us"]}
 
 
 def write_json(path: Path, content: dict[str, Json]) -> None:
@@ -257,7 +273,7 @@ def require_calm(strangers: Sequence[float]) -> None:
     if max(strangers) > DISTURBED:
         raise MeasurementFailed(
             f"others had up to {max(strangers):.2f} cores of this machine, which makes no "
-            "comparison; nothing is kept: run it again when the machine is quiet"
+            "comparison; no label is kept: run it again when the machine is quiet"
         )
 
 
@@ -346,6 +362,8 @@ def fidelity(
             else:
                 table = calibrate(Path(folder), speedometer)
             usual_ns = compute_usual_ns(speedometer.looks)
+            if not costs:
+                usual_ns /= compute_beside(table, 1, count_cores())
             comparison = Comparison(setup, table, usual_ns, Path(folder), tell)
             comparison.run()
     except (ClusterFailed, MeasurementFailed, SimError) as error:

@@ -31,12 +31,17 @@ SETTLE_S_MAX = 30.0
 STOP_S_MAX = 30.0
 PAUSE_S = 2.0
 FRESH_NS = SECOND_NS // 5
-"""So long after a block the next, which is due a second later, has not been proposed."""
+"""So long after a block at half load the next has not been proposed: one is due each second."""
+
+
+class KilledTooLate(MeasurementFailed):
+    """The proposer that was killed had proposed before: on a machine that stood still."""
 
 
 class RealRun:
     """One load on one town of processes, whose files are in ``folder``. ``run`` once.
 
+    Raises KilledTooLate if that happened.
     Raises ClusterFailed if a process does not come up, ends by itself or not in order, or if
     what was handed in does not become final.
     """
@@ -61,6 +66,7 @@ class RealRun:
         self._gone_s = 0.0
         self._speed = Speedometer()
         self._killed_height = 0
+        self._victim = -1
 
     def run(self) -> Trace:
         """Start, found the town, load it, wait until nothing is under way, stop, and read."""
@@ -110,6 +116,8 @@ class RealRun:
             if not await trio.to_thread.run_sync(process.wait, STOP_S_MAX):
                 raise ClusterFailed(f"{process.place.name} did not end in order")
         watch.look()
+        if killed_ns and watch.find_proposer(self._killed_height + 1) == self._victim:
+            raise KilledTooLate("a proposer was killed after it had proposed: run it again")
         return self._gather(pacer, edges, granted, killed_ns)
 
     async def _found(self, transactions: list[bytes]) -> None:
@@ -172,7 +180,9 @@ class RealRun:
 
     def _kill_next(self) -> int:
         self._killed_height = self._watch.height
-        victim = (self._watch.get_proposer() + 1) % self._validators
+        victim = self._victim = (
+            self._watch.find_proposer(self._killed_height) + 1
+        ) % self._validators
         self._gone_s += read_cpu_s(self._processes[victim].pid)
         self._processes[victim].kill(keep_disk=True)
         return time.time_ns()

@@ -89,6 +89,11 @@ def compute_usual_ns(looks: Sequence[Look]) -> float:
     return statistics.median(look.other_ns for look in looks)
 
 
+def compute_beside(costs: CostTable, others: float, cores: int) -> float:
+    """How many times as long as alone work takes beside so many busy cores, in the mean."""
+    return 1 + (costs.contention.ratio - 1) * others / (cores - 1) if cores > 1 else 1.0
+
+
 def compute_speeds(costs: CostTable, usual_ns: float, trace: Trace, cores: int) -> Speeds:
     """How fast the machine was during a real run, whose ``looks`` are a Speedometer's.
 
@@ -99,8 +104,7 @@ def compute_speeds(costs: CostTable, usual_ns: float, trace: Trace, cores: int) 
     if not trace.looks:
         raise MeasurementFailed("nobody could look how fast the machine was: run it again")
     busy = min(1.0, trace.spent.machine_s / trace.spent_over_s / cores)
-    # one of several cores has ``cores - 1`` others, and a single one has none
-    beside = 1 + (costs.contention.ratio - 1) * busy if cores > 1 else 1.0
+    beside = compute_beside(costs, busy * (cores - 1), cores)
 
     def compare(looks: Sequence[Look]) -> Speed:
         crypto_ns = statistics.fmean(look.crypto_ns for look in looks)

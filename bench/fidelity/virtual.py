@@ -50,7 +50,7 @@ class VirtualRun:
         self.city.listener = self
         self._speeds = speeds
         self._driver = Thread(self.kernel, self.cores)
-        self._driver_ns = driver_us * 1_000 / speeds.stretch_ratio
+        self._listed_ns = self._driver_ns = driver_us * 1_000 / speeds.stretch_ratio
         self._relay_ns: dict[tuple[int, int], int] = {}
         self._accepted_ns: list[int] = []
         self._refused: Counter[str] = Counter()
@@ -114,6 +114,7 @@ class VirtualRun:
         return self._gather(pacer, edges, granted_root, killed_ns)
 
     def _set_speed(self, speed: Speed) -> None:
+        self._driver_ns = self._listed_ns / speed.other_ratio
         for peer, spec in zip(self.city.peers, self.town.topology.peers, strict=True):
             peer.price(self.city.get_prices(spec.profile).at(speed))
 

@@ -41,9 +41,9 @@ class Watch:
         """When the first relay held its last block."""
         return self.finals[self._first_relay][self.height][0]
 
-    def get_proposer(self) -> int:
-        """Who built the last block that the first relay holds."""
-        return self.proposed[self.finals[self._first_relay][self.height][1]].by
+    def find_proposer(self, height: int) -> int:
+        """Who built a block that the first relay holds."""
+        return self.proposed[self.finals[self._first_relay][height][1]].by
 
     def look(self) -> None:
         """Take in what is new: validators first, so that a final block is known by then."""

@@ -163,6 +163,7 @@ class Host:
         )
         self._clients = Clients()
         self._timers = Timers(clock, self._wake)
+        assert disk_threads in (0, 1), "writes keep their order"
         self._disk = Threads(disk_threads, meter)
         self._checker = Checker(
             genesis, chain.chain_id, Inspector(chain, role, work), work,

@@ -1,9 +1,10 @@
 """Signatures are checked in threads, a batch at a time, before the node asks for them.
 
 libsodium frees the interpreter while it works, so threads check while the host's one task goes
-on. A frame that carries bundles, and a client's transaction, waits here until its signatures
-are checked, and is handed to the node only then; all others pass it by. What fails is handed on
-just the same: the node finds out by itself, and refuses in its own words.
+on; without threads the task does it itself, a batch at a time. A frame that carries bundles,
+and a client's transaction, waits here until its signatures are checked, and is handed to the
+node only then; all others pass it by. What fails is handed on just the same: the node finds
+out by itself, and refuses in its own words.
 
 Final blocks keep their order, and a peer leaves behind all that it sent.
 """

@@ -82,7 +82,7 @@ class Settings:
     ``http`` serves reads; ``http_submit`` lets clients submit transactions there too, on a
     relay; ``http_limits`` is what they may take of the node. ``events`` is a file to which the
     node's events are added, a JSON line each. ``check_threads`` check signatures beside the
-    node; with 0 it does so itself, which costs less where nodes have fewer cores than they are.
+    node; with 0 it does so itself, which costs less where there are more nodes than cores.
 
     ``clock_speed`` other than 1 makes both clocks run so many times as fast from
     ``clock_origin_ns`` on (real time, nanoseconds since 1970), to live a day of a cluster on

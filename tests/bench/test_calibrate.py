@@ -22,6 +22,7 @@ from bench.disk import measure_in
 from bench.figures import Figure, MeasurementFailed
 from bench.handling import Frames, RememberingIdentity, RememberingWork, Submissions
 from bench.hosting import make_client_trials, make_index_trial, run_relay
+from bench.linking import run_carry
 from bench.table import WIDTH, format_table
 from bench.trials import (
     Sample,
@@ -50,6 +51,10 @@ def figures(tmp_path_factory):
     found = measure_costs(3, tmp_path_factory.mktemp("disk"), told.append, TINY)
     assert len(told) == 4
     return found
+
+
+def test_a_byte_over_a_link_takes_some_time():
+    assert run_carry([bytes(1_000)] * 3, 2) > 0
 
 
 @pytest.mark.slow

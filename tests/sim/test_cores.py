@@ -1,5 +1,7 @@
 """A machine that several peers share: cores, threads, and peers as its tenants."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,6 +189,36 @@ def test_whoever_stands_still_ends_what_it_has_in_hand_and_nothing_else():
     tenant.pause()
     tenant.resume()  # while it works
     assert house.run().done == [1, 6, 7]
+
+
+def test_a_frame_costs_its_way_over_the_link_and_what_a_client_or_a_timer_brings_does_not():
+    ns = list(COSTS.ns)
+    ns[WorkKind.LINK_BYTES] = 4
+    house = House(2, answer=lambda now, happened: (Emit(SyncStarted(1)),))
+    for tenant in house.tenants[:2]:
+        tenant.price(price(replace(COSTS, ns=tuple(ns)), house.wires.topology.peers[0].profile))
+    house.tenants[0].receive(1, bytes(1_000))
+    house.tenants[0].receive(1, bytes(500))  # from the inbox
+    house.tenants[1].submit(1, bytes(1_000))
+    house.tenants[1].tell(Started())
+    house.run()
+    assert [tenant.busy_ns for tenant in house.tenants[:2]] == [6_000, 0]
+
+
+def test_reading_what_was_worked_changes_nothing():
+    runs = []
+    for reads in (0, 7):
+        house = House(2, contention_ratio=1.3)
+        for number, tenant in enumerate(house.tenants):
+            tenant.price(price(COSTS, house.wires.topology.peers[0].profile, 1 + number / 7))
+            house.tell([tenant])
+            for _ in range(reads):
+                house.run(1_111)
+                assert house.cores.busy_ns >= house.tenants[0].thread.busy_ns > 0
+            house.run(7_777 - reads * 1_111)
+        house.run()
+        runs.append(house.done)
+    assert runs[0] == runs[1]
 
 
 def test_work_that_is_repriced_costs_the_new_price():

@@ -37,6 +37,16 @@ def test_workers_and_crew_do_not_wait_for_each_other():
             assert crew.get(index) == inline.get(index)
 
 
+def test_who_asks_does_not_wait_for_what_a_worker_has_in_hand():
+    large = bytes(200_000)  # more than may wait in its pipe, but it is reading it
+    with WorkerCrew(partial(make_echo, 1), 1, patience_s=60) as crew:
+        crew.ask(0, large)
+        crew.ask(1, b"small")
+        assert not crew.is_free(0), "nothing was taken to make room"
+        assert [crew.get(0), crew.get(1)] == [large, b"small"]
+        assert crew.is_free(0)
+
+
 def test_a_worker_that_gets_no_processor_is_helped_and_its_late_answers_are_dropped():
     requests = [bytes([index]) * 40_000 for index in range(8)]
     with WorkerCrew(partial(make_echo, 3), 2, patience_s=60) as crew:
