@@ -64,7 +64,9 @@ def test_each_kind_of_work_is_measured_as_often_as_was_asked(figures):
     assert all(len(figure.values) == 3 for figure in prices)
     assert contention.name == "contention"
     assert 2 <= len(contention.values) <= 3, "the calmer half at least"
-    assert all(figure.median > 0 for figure in figures if figure.name != "disk_bytes")
+    # what is measured as a difference is 0 where the machine's speed swings between the two
+    differences = {"disk_bytes", "admit"}
+    assert all(figure.median > 0 for figure in figures if figure.name not in differences)
     assert all(len(line) <= WIDTH for line in format_table(figures).splitlines())
 
 
