@@ -1,7 +1,6 @@
 """Worker processes that make a city's ballots ahead, and open the boxes when there is time."""
 
 from functools import partial
-from types import TracebackType
 
 from sim.ballots import CHUNK_ROWS, BallotMaker
 from sim.electorate import BallotRules
@@ -17,7 +16,7 @@ _MAKE, _OPEN = b"m", b"o"
 class BallotPool:
     """A ``ChunkSource`` (sim.ballots): a bounded number of chunks is asked for ahead.
 
-    As a context manager it leaves no process.
+    ``close`` leaves no process.
     """
 
     __slots__ = ("_asked", "_chunks", "_crew", "_lookahead", "_next", "_numbers")
@@ -39,15 +38,6 @@ class BallotPool:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> "BallotPool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def process_ids(self) -> list[int]:

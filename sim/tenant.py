@@ -21,9 +21,9 @@ class Tenant(Peer):
 
     ``busy_ns`` is the time it had a core for what is done (``thread`` knows of what is under
     way, too). To hand bytes to its disk is work (five sixths of a large write are processor
-    time here); to wait until they are durable is not. A crash ends
-    it as a process is killed: of the input in hand, what was not yet sent never is, what was
-    durable stays, and the core is busy with it to its end.
+    time here); to wait until they are durable is not. A crash ends it as a process is killed:
+    of the input in hand, what was not yet sent never is, what was durable stays, and the core
+    is busy with it to its end.
     """
 
     __slots__ = ("thread",)

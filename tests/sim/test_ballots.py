@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_one_and_two_workers_make_what_this_process_makes():
     inline = InlineSource(rules, Electorate(rules))
     wanted = [inline.get(0), inline.get(1)]
     for workers in (1, 2):
-        with BallotPool(rules, workers, lookahead=1) as pool:
+        with closing(BallotPool(rules, workers, lookahead=1)) as pool:
             pool.pump()
             assert [pool.get(0), pool.get(1)] == wanted
 
@@ -189,7 +190,7 @@ def test_boxes_are_opened_the_same_by_whoever_has_time():
     inline.open()
     assert inline.plains.any()
     for workers in (1, 2):
-        with BallotPool(rules, workers, lookahead=2) as pool:
+        with closing(BallotPool(rules, workers, lookahead=2)) as pool:
             store = BallotStore(electorate, pool)
             store.need(rules.users - 1)
             assert pool.is_idle
@@ -255,7 +256,7 @@ def test_an_error_leaves_no_worker_behind():
     ids = []
 
     def interrupt():
-        with BallotPool(make_rules(10_000), 2) as pool:
+        with closing(BallotPool(make_rules(10_000), 2)) as pool:
             ids.extend(pool.process_ids)
             assert all(map(is_running, ids))
             raise KeyboardInterrupt
@@ -268,7 +269,7 @@ def test_an_error_leaves_no_worker_behind():
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_named():
-    with BallotPool(make_rules(10_000), 1) as pool:
+    with closing(BallotPool(make_rules(10_000), 1)) as pool:
         os.kill(pool.process_ids[0], signal.SIGKILL)
         with pytest.raises(WorkerDied, match=r"ballot worker 0 .*-9"):
             pool.get(0)
