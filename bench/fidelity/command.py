@@ -213,7 +213,8 @@ class Comparison:
         self._tell(f"{name}, {number} of {self.setup.repeats}: virtual peers ...")
         twin = VirtualRun(
             town, load, self.costs, cores=self.setup.cores,
-            driver_us=measured.get("driver_us", 0.0), speeds=speeds, seed=number,
+            driver_us=measured.get("driver_us", 0.0), strangers=trace.strangers,
+            speeds=speeds, seed=number,
         ).run()
         self.granted_root = require_equal(
             "state roots after the same grants differ",
@@ -232,7 +233,7 @@ class Comparison:
         the first will do if they had next to nothing, or not much if the proposer is killed:
         then one waits for a timer and not for the processor.
         """
-        tries: list[tuple[float, Trace]] = []
+        tries: list[Trace] = []
         for _ in range(TRIES):
             folder = Path(tempfile.mkdtemp(dir=self._folder))
             try:
@@ -242,15 +243,14 @@ class Comparison:
                 continue
             finally:
                 shutil.rmtree(folder)
-            strangers = trace.spent.strangers_s / trace.spent_over_s
-            tries.append((strangers, trace))
-            if strangers <= (DISTURBED if load.kills else STRANGERS_MAX):
+            tries.append(trace)
+            if trace.strangers <= (DISTURBED if load.kills else STRANGERS_MAX):
                 break
-            self._tell(f"  others took {strangers:.2f} cores meanwhile")
+            self._tell(f"  others took {trace.strangers:.2f} cores meanwhile")
         if not tries:
             raise MeasurementFailed("the machine stands still too often: run it again")
-        strangers, trace = min(tries, key=lambda one: one[0])
-        self.strangers.append(strangers)
+        trace = min(tries, key=lambda one: one.strangers)
+        self.strangers.append(trace.strangers)
         return trace
 
 
@@ -339,7 +339,8 @@ def fidelity(
 
     The virtual peers share one machine, as the processes do. Its price list is measured on it,
     with what its cores take from one another, and so is its speed during each run. What the
-    load generator itself takes is measured and given to the simulation.
+    load generator itself takes, and what others take of the machine, is measured and given to
+    the simulation.
     """
     setup = Setup(
         validators=validators, relays=relays, cores=cores, seconds=seconds, repeats=repeats,

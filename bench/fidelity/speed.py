@@ -2,10 +2,11 @@
 
 A machine's speed may come and go in seconds, by what its own host does beside it; and not that
 of all work alike (here a check of a signature took 43 us or 75, on a core that worked alone, in
-hours in which decoding took the same). So a few checks and a few decodings are timed all along,
-as many as take a hundredth of a core (which the load generator's figure holds). Virtual peers
-are given second by second how fast cryptography was and all else; a mean has no bad seconds,
-which are what the slowest hundredth waits for.
+hours in which decoding took the same, and two cores of one machine may differ by a tenth at one
+moment). So a few checks and a few decodings are timed all along, on each core in its turn, as
+many as take a hundredth of a core (which the load generator's figure holds). Virtual peers are
+given second by second how fast cryptography was and all else; a mean has no bad seconds, which
+are what the slowest hundredth waits for.
 
 A check's price is in the list: it is set against that. A decoding here is not what the list
 prices (the nodes run compiled), so it is set against what it took while the list was measured.
@@ -14,6 +15,7 @@ Timed work takes longer while the other cores work. The simulation charges that 
 is taken off here, or it would count twice.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -43,7 +45,15 @@ class Speedometer:
         self.looks: list[Look] = []
 
     def look(self) -> None:
-        """Time a few of each sort."""
+        """Time a few of each sort, on the next core of those that this thread may use."""
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {sorted(cores)[len(self.looks) % len(cores)]})
+        try:
+            self.looks.append(self._time())
+        finally:
+            os.sched_setaffinity(0, cores)
+
+    def _time(self) -> Look:
         at_ns = time.time_ns()
         self._check(WARMING)
         began_ns = time.thread_time_ns()
@@ -53,7 +63,7 @@ class Speedometer:
         began_ns = time.thread_time_ns()
         self._decode(TIMED)
         other_ns = time.thread_time_ns() - began_ns
-        self.looks.append(Look(at_ns, crypto_ns / TIMED, other_ns / TIMED))
+        return Look(at_ns, crypto_ns / TIMED, other_ns / TIMED)
 
     def _check(self, count: int) -> None:
         for _ in range(count):

@@ -100,6 +100,11 @@ class Trace:
     looks: Sequence[Look] = ()
 
     @property
+    def strangers(self) -> float:
+        """How many cores others had in the steady part."""
+        return self.spent.strangers_s / self.spent_over_s
+
+    @property
     def steady_ns(self) -> tuple[int, int]:
         """Where the steady part begins and ends."""
         load = self.load

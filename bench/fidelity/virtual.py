@@ -30,12 +30,13 @@ class VirtualRun:
     It raises MeasurementFailed if what was handed in does not become final.
 
     The machine on which all of it runs is as fast as ``speeds`` tell, against ``costs``.
-    ``driver_us`` is what handing in one ballot took there beside the nodes.
+    ``driver_us`` is what handing in one ballot took there beside the nodes, and ``strangers``
+    how many cores others had, whom nobody here has started.
     """
 
     def __init__(
         self, town: Town, load: Load, costs: CostTable, *, cores: int, driver_us: float,
-        speeds: Speeds = AS_PRICED, seed: int = 1,
+        strangers: float = 0.0, speeds: Speeds = AS_PRICED, seed: int = 1,
     ) -> None:
         self.town = town
         self.load = load
@@ -50,6 +51,8 @@ class VirtualRun:
         self.city.listener = self
         self._speeds = speeds
         self._driver = Thread(self.kernel, self.cores)
+        self._strangers = Thread(self.kernel, self.cores)
+        self._strangers_ns = round(strangers * TICK_NS)
         self._listed_ns = self._driver_ns = driver_us * 1_000 / speeds.stretch_ratio
         self._relay_ns: dict[tuple[int, int], int] = {}
         self._accepted_ns: list[int] = []
@@ -104,6 +107,8 @@ class VirtualRun:
             if numbers:
                 cost_ns = round(len(numbers) * self._driver_ns)
                 self._driver.work(cost_ns, self._hand_in, numbers)
+            if self._strangers_ns:
+                self._strangers.work(self._strangers_ns, _tell_nobody, None)
             height = self.city.blocks.height
             self.kernel.run_until(now_ns + TICK_NS)
             if self.load.kills and not killed_ns and (
@@ -186,3 +191,7 @@ class VirtualRun:
             transactions=self._final, granted_root=granted_root, head_root=chain.state.root,
             is_replayed=True, killed_ns=killed_ns, killed_height=self._killed_height,
         )
+
+
+def _tell_nobody(_: None) -> None:
+    """What strangers do has no effect but that it takes a core."""

@@ -1,6 +1,7 @@
 """One load on both hosts: what is due, what follows from a trace, the table, and tiny runs."""
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import replace
 
@@ -229,10 +230,12 @@ def test_who_could_not_look_says_so():
         compute_speeds(load_costs(), 20_000, make_trace(), 2)
 
 
-def test_a_speedometer_tells_what_a_check_takes():
+def test_a_speedometer_tells_what_a_check_takes_and_leaves_its_thread_all_its_cores():
+    cores = os.sched_getaffinity(0)
     speed = Speedometer()
     for _ in range(2):
         speed.look()
+    assert os.sched_getaffinity(0) == cores
     first, second = speed.looks
     assert first.at_ns < second.at_ns
     assert 5_000 < first.crypto_ns < 5_000_000
@@ -261,6 +264,18 @@ def test_virtual_peers_on_one_machine_tell_the_same_twice():
     assert describe_steady(slow)["driver_us"] == pytest.approx(20 * 1.75, rel=0.3)
     assert spent[2] == pytest.approx(2 * spent[0], rel=0.2)
     assert 1.3 * spent[0] < spent[3] < 2.2 * spent[0], "one second of four is four as long"
+
+
+@pytest.mark.slow
+def test_what_strangers_take_of_the_machine_the_town_has_not():
+    town, load = make_town(300), Load(rate_per_s=40, seconds=6, warm_s=1, cool_s=1)
+    alone, beside = (
+        VirtualRun(town, load, load_costs(), cores=1, driver_us=20, strangers=strangers)
+        for strangers in (0.0, 0.5)
+    )
+    waited = [describe_steady(run.run())["accepted_p50_s"] for run in (alone, beside)]
+    assert (beside.cores.busy_ns - alone.cores.busy_ns) / 1e9 == pytest.approx(3, rel=0.02)
+    assert waited[1] > waited[0], "on one core"
 
 
 @pytest.mark.slow
