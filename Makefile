@@ -9,6 +9,7 @@ TEST_PROCESSES ?= 2
 .PHONY: setup run test lint anvil clean
 
 setup: $(VENV)/.installed
+	@echo "set up: $(BIN)/veche run smoke shows everything in seconds"
 
 run: $(VENV)/.installed-fast
 	@$(BIN)/veche compile || echo "going on without: the same results, in more than twice the time" >&2

@@ -227,14 +227,20 @@ def load_scenario(name_or_path: str) -> Scenario:
     if path.suffix != ".py":
         path = SCENARIOS / f"{name_or_path.replace('-', '_')}.py"
         if not path.is_file() or path.stem == "__init__":
-            remedy = suggest(name_or_path, list_scenarios())
-            raise ConfigurationError("scenario", name_or_path, remedy)
+            raise ConfigurationError("scenario", name_or_path, _suggest(name_or_path))
     elif not path.is_file():
         raise ConfigurationError("scenario", name_or_path, "there is no such file")
     scenario = getattr(_execute(path), "scenario", None)
     if not isinstance(scenario, Scenario):
         raise ConfigurationError("scenario", str(path), "define scenario = Scenario(...) in it")
     return scenario
+
+
+def _suggest(name: str) -> str:
+    for own in (Path(f"{name}.py"), Path(f"{name.replace('-', '_')}.py")):
+        if own.is_file():
+            return f"did you mean {own}?"
+    return suggest(name, list_scenarios())
 
 
 def _execute(path: Path) -> ModuleType:

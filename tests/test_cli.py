@@ -282,6 +282,7 @@ def test_our_own_bug_keeps_its_traceback_and_ends_with_the_line(mine, monkeypatc
     (("run", "mine.py", "--users", "999999999999"), "999999999999"),
     (("run", "mine.py", "--peers", "1"), "peers=1"),
     (("run", "mine.py", "--seed", "-1"), "seed=-1"),
+    (("run", "mine"), "did you mean mine.py?"),
     (("run", "mine.py", "--engine", "magic"), "magic"),
     (("run", "mine.py", "--set", "block"), "--set='block'"),
     (("run", "mine.py", "--set", "blok_interval_ns=5"), "block_interval_ns"),
