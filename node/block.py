@@ -59,13 +59,28 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A header, the round in which it was sealed, seals (none while proposed), bundles."""
+    """A header, the round in which it was sealed, seals (none while proposed), bundles.
+
+    ``head`` and ``body`` are its encoding up to the bundles and from there on. The header names
+    the bundles, so the head alone tells blocks apart; a block has one body, whoever seals it.
+    """
 
     header: Header
     round: int
     seals: tuple[Seal, ...]
     bundles: tuple[bytes, ...]
-    encoded: bytes
+    head: bytes
+    body: bytes
+
+    @property
+    def encoded(self) -> bytes:
+        """Its encoding, joined each time."""
+        return self.head + self.body
+
+    @property
+    def size(self) -> int:
+        """How many bytes its encoding has."""
+        return len(self.head) + len(self.body)
 
 
 def make_header(
@@ -84,21 +99,19 @@ def make_block(
     header: Header, round_number: int, seals: tuple[Seal, ...], bundles: tuple[bytes, ...]
 ) -> Block:
     """A block with its encoding."""
-    encoded = encode_head(header, round_number, seals) + encode(bundles)
-    return Block(header, round_number, seals, bundles, encoded)
+    head = _encode_head(header, round_number, seals)
+    return Block(header, round_number, seals, bundles, head, encode(bundles))
 
 
 def seal_block(block: Block, round_number: int, seals: tuple[Seal, ...]) -> Block:
     """``block`` as it was sealed in ``round_number``."""
     assert len(seals) <= len(block.header.validators)
-    # every validator seals each block: its bundles, nearly all of it, are not encoded again
-    before = len(encode_head(block.header, block.round, block.seals))
-    encoded = encode_head(block.header, round_number, seals) + block.encoded[before:]
-    return Block(block.header, round_number, seals, block.bundles, encoded)
+    # every validator seals each block: its bundles, nearly all of it, are not copied
+    head = _encode_head(block.header, round_number, seals)
+    return Block(block.header, round_number, seals, block.bundles, head, block.body)
 
 
-def encode_head(header: Header, round_number: int, seals: tuple[Seal, ...]) -> bytes:
-    """A block's encoding up to its bundles, which the header names: it tells blocks apart."""
+def _encode_head(header: Header, round_number: int, seals: tuple[Seal, ...]) -> bytes:
     sealed: Value = [[seal.validator, seal.signature] for seal in seals]
     return _ARRAY_OF_4 + encode(header.encoded) + encode(round_number) + encode(sealed)
 
@@ -163,15 +176,15 @@ def decode_block(encoded: bytes, params: Params) -> Block:
     except InvalidEncoding as error:
         raise InvalidMessage("block encoding", str(error)) from error
     match fields:
-        case [bytes(header), round_number, list(seals), list(bundles)] if (
+        case [bytes(header), round_number, list(values), list(bundles)] if (
             is_below(round_number, params.rounds_max + 1)
-            and len(seals) <= VALIDATORS_MAX
+            and len(values) <= VALIDATORS_MAX
             and all(type(bundle) is bytes for bundle in bundles)
         ):
             items = tuple(bundle for bundle in bundles if type(bundle) is bytes)
-            return Block(
-                decode_header(header), round_number, decode_seals(seals), items, encoded
-            )
+            decoded, seals = decode_header(header), decode_seals(values)
+            head = _encode_head(decoded, round_number, seals)
+            return Block(decoded, round_number, seals, items, head, encoded[len(head) :])
     raise InvalidMessage("block encoding", "wrong fields")
 
 

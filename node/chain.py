@@ -210,7 +210,8 @@ def plan_step(encoded: bytes, block: Block, chain: Chain, work: Work) -> Step:
 def describe_final(block: Block) -> tuple[Effect, ...]:
     """What a host is asked for when ``block`` has become the head: to store it, and to know."""
     header = block.header
-    return Persist("block", block.encoded), Emit(BlockFinal(header.height, header.digest))
+    stored = Persist("block", (block.head, block.body))
+    return stored, Emit(BlockFinal(header.height, header.digest))
 
 
 def verify_content(

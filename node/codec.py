@@ -30,6 +30,16 @@ def encode(value: Value) -> bytes:
     return encoded
 
 
+def encode_bytes_head(size: int) -> bytes:
+    """What stands before ``size`` bytes in their encoding: for those who need not copy them."""
+    assert 0 <= size < 1 << 32
+    if size < 1 << 8:
+        return b"\xc4" + size.to_bytes(1, "big")
+    if size < 1 << 16:
+        return b"\xc5" + size.to_bytes(2, "big")
+    return b"\xc6" + size.to_bytes(4, "big")
+
+
 def decode(data: bytes, bytes_max: int, elements_max: int = ELEMENTS_MAX) -> Value:
     """The value of which ``data`` is the canonical encoding; arrays come as lists.
 

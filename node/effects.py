@@ -37,10 +37,13 @@ class SetTimer(NamedTuple):
 
 
 class Persist(NamedTuple):
-    """Make ``data`` durable under ``slot`` (replacing what was there) before going on."""
+    """Make a record durable under ``slot`` (replacing what was there) before going on.
+
+    It comes in ``parts``, to be joined: the largest may be others', too.
+    """
 
     slot: str
-    data: bytes
+    parts: tuple[bytes, ...]
 
 
 class Worked(NamedTuple):

@@ -10,7 +10,7 @@ is done with an input is said in the file of the noun that it concerns.
 
 from typing import Final, assert_never
 
-from node.block import Block, decode_block, encode_head
+from node.block import Block, decode_block
 from node.bundle import Bundle
 from node.chain import Chain, Step, decode_bundles, describe_final
 from node.consensus.authorities import compute_first_proposer
@@ -52,9 +52,9 @@ from node.wire import (
     Message,
     Status,
     decode_frame,
-    frame_block,
     frame_consensus,
     frame_given,
+    frame_sealed,
     frame_status,
 )
 from node.work import Work, WorkKind
@@ -212,7 +212,7 @@ class Node:
         if self.role is _OBSERVER:
             return step.checked
         block = step.block
-        rest_bytes = len(block.encoded) - sum(map(len, block.bundles))
+        rest_bytes = block.size - sum(map(len, block.bundles))
         assert step.checked[0].kind is WorkKind.DECODE_BYTES
         return Worked(WorkKind.DECODE_BYTES, rest_bytes), *step.checked[1:]
 
@@ -383,8 +383,7 @@ class Node:
         onward = self.gossip.get_onward(None)
         if onward and is_spreader(block.header, self.identity.public):
             # many seal a block with the same seals; one process then holds one frame of them
-            key = encode_head(block.header, block.round, block.seals)
-            frame = self.work.once(frame_block, key, block.encoded)
+            frame = self.work.once(frame_sealed, block.head, block)
             effects.append(Spread(onward, frame, block.header.digest))
         step = self.chain.adopt(block, self.chain.verify_next(block, self.work))
         effects += step.done

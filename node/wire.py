@@ -79,6 +79,11 @@ def frame_block(encoded: bytes) -> bytes:
     return encode([_BLOCK, encoded])
 
 
+def frame_sealed(block: Block) -> bytes:
+    """Encode a BlockCarried; the block's head names it."""
+    return frame_block(block.encoded)
+
+
 def frame_wanted(first: int, count: int) -> bytes:
     """Encode a BlocksWanted."""
     return encode([_WANTED, first, count])

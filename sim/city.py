@@ -120,9 +120,10 @@ class City:
         chain = self._chains.pop(index, None) or Chain(self.genesis, self._trunk)
         # A relay's bundles are numbered on from a number that it cannot have reached before.
         sequence = self.kernel.now_ns
+        lock = peer.disk.get("lock")
         node = Node(
             self.genesis, self.identities[index], self.topology.peers[index].role, self.work,
-            chain, peer.disk.get("lock"), sequence,
+            chain, None if lock is None else b"".join(lock), sequence,
         )
         peer.restart(node)
         self.up += 1

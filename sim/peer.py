@@ -88,7 +88,7 @@ class Peer:
     ) -> None:
         self.index = index
         self.clock = clock
-        self.disk: dict[str, bytes] = {}
+        self.disk: dict[str, tuple[bytes, ...]] = {}
         self.node: Machine | None = None
         self.busy_ns = 0
         self.waited_ns = 0
@@ -275,9 +275,11 @@ class Peer:
                 else:
                     network.send_many(index, receivers, frame, now_ns + cost_ps // 1_000)
             elif type(effect) is Persist:
-                slot, data = effect
-                cost_ps += prices[DISK_SYNC] + len(data) * prices[DISK_BYTES]
-                self.disk[slot] = data
+                slot, parts = effect
+                cost_ps += prices[DISK_SYNC]
+                for part in parts:
+                    cost_ps += len(part) * prices[DISK_BYTES]
+                self.disk[slot] = parts
             else:
                 self._carry_out(effect, now_ns + cost_ps // 1_000)
         cost_ns = cost_ps // 1_000

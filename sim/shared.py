@@ -14,7 +14,7 @@ from node.errors import NodeError
 from node.execution import BlockOutput, execute_bundles
 from node.transaction import decode_transaction
 from node.types import Signature
-from node.wire import frame_block
+from node.wire import frame_sealed
 from node.work import Work, WorkKind
 from sim.notary import Notary
 
@@ -87,7 +87,7 @@ class SharedWork(Work):
             decode_transaction: _Memo(REMEMBERED_TRANSACTIONS),
             plan_step: _Memo(REMEMBERED_COPIES),
             decode_block: _Memo(REMEMBERED_BLOCKS),
-            frame_block: _Memo(REMEMBERED_BLOCKS),
+            frame_sealed: _Memo(REMEMBERED_BLOCKS),
             decode_each: _Memo(REMEMBERED_BLOCKS),
             execute_bundles: _Memo(REMEMBERED_BLOCKS),
             verify_content: _Memo(REMEMBERED_BLOCKS),

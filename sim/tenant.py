@@ -66,7 +66,7 @@ class Tenant(Peer):
                 continue
             due = (incarnation, effect)
             if isinstance(effect, Persist):
-                cost_ps += len(effect.data) * prices[DISK_BYTES]
+                cost_ps += sum(map(len, effect.parts)) * prices[DISK_BYTES]
                 thread.work(cost_ps // 1_000, _tell_nobody, None)
                 thread.wait(prices[DISK_SYNC] // 1_000, self._upon_due, due)
             else:
@@ -80,7 +80,7 @@ class Tenant(Peer):
             return
         now_ns, network = self._kernel.now_ns, self._network
         if isinstance(effect, Persist):
-            self.disk[effect.slot] = effect.data
+            self.disk[effect.slot] = effect.parts
         elif isinstance(effect, Spread):
             receivers, frame, content = effect
             if content:

@@ -132,7 +132,7 @@ class WorkMemory(Work):
 
     def remember_block(self, block: Block) -> None:
         """A block is decoded from its encoding."""
-        self._memos[decode_block].put(block.encoded, block, len(block.encoded))
+        self._memos[decode_block].put(block.encoded, block, block.size)
 
     def remember_consensus(self, payload: bytes, message: ConsensusMessage) -> None:
         """A consensus message is decoded."""

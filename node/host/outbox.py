@@ -93,4 +93,7 @@ class Outbox:
         self._room.set()
 
     def _list_entries(self) -> list[Entry]:
-        return [(effect.slot, effect.data) for effect in self._queue if type(effect) is Persist]
+        return [
+            (effect.slot, b"".join(effect.parts)) for effect in self._queue
+            if type(effect) is Persist
+        ]

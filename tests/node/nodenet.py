@@ -171,10 +171,10 @@ class NodeNet:
                         self._send(index, peer, frame)
                 case SetTimer(timer, at_ns):
                     self.later(max(at_ns, self.now_ns), index, TimerFired(timer))
-                case Persist("block", data):
-                    self.blocks[index].append(data)
-                case Persist(slot, data):
-                    self.slots[index][slot] = data
+                case Persist("block", parts):
+                    self.blocks[index].append(b"".join(parts))
+                case Persist(slot, parts):
+                    self.slots[index][slot] = b"".join(parts)
                 case Reply():
                     self.replies.append((index, effect))
                 case Emit(event):

@@ -29,6 +29,8 @@ SEALS = (Seal(0, bytes(64)), Seal(3, b"s" * 64))
 def test_a_sealed_block_is_the_block_with_other_seals(bundles):
     proposed = make_block(HEADER, 0, (), bundles)
     sealed = seal_block(proposed, 300, SEALS)
+    assert sealed.body is proposed.body
+    assert sealed.size == len(sealed.encoded)
     assert sealed == make_block(HEADER, 300, SEALS, bundles)
     assert seal_block(sealed, 0, ()) == proposed
     assert sealed.encoded == encode(

@@ -3,7 +3,7 @@ import tracemalloc
 import msgpack
 import pytest
 
-from node.codec import DEPTH_MAX, decode, encode
+from node.codec import DEPTH_MAX, decode, encode, encode_bytes_head
 from node.errors import InvalidEncoding
 
 LIMIT = 1 << 21
@@ -27,6 +27,11 @@ def test_a_value_survives_the_wire_and_its_bytes_are_the_only_ones(value):
     encoded = encode(value)
     assert decode(encoded, LIMIT, 1 << 17) == value
     assert encode(decode(encoded, LIMIT, 1 << 17)) == encoded
+
+
+@pytest.mark.parametrize("size", [0, 255, 256, 65_535, 65_536])
+def test_the_head_of_bytes_is_what_stands_before_them(size):
+    assert encode_bytes_head(size) + bytes(size) == encode(bytes(size))
 
 
 def test_a_tuple_is_a_list():

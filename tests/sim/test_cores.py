@@ -121,7 +121,8 @@ def test_all_cores_at_work_have_the_full_ratio_and_some_of_many_their_share():
 
 
 def test_who_waits_for_a_disk_leaves_its_core_to_others():
-    house = House(1, answer=lambda now, happened: (Persist("lock", b"x"), Emit(SyncStarted(1))))
+    promise = Persist("lock", (b"x",))
+    house = House(1, answer=lambda now, happened: (promise, Emit(SyncStarted(1))))
     house.tell(house.tenants[:1])
     worked = Thread(house.kernel, house.cores)
     done_ns = []
@@ -135,7 +136,7 @@ def test_who_waits_for_a_disk_leaves_its_core_to_others():
     byte_ns = prices.compute_ns(WorkKind.DISK_BYTES, 1)
     assert waited_ns == pytest.approx(prices.compute_ns(WorkKind.DISK_SYNC, 1) + byte_ns, abs=2)
     assert house.tenants[0].busy_ns == pytest.approx(byte_ns, abs=1)
-    assert house.tenants[0].disk == {"lock": b"x"}
+    assert house.tenants[0].disk == {"lock": (b"x",)}
 
 
 def test_a_disk_is_as_fast_on_a_slow_machine_and_cryptography_has_a_speed_of_its_own():

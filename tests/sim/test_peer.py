@@ -90,9 +90,10 @@ def test_checks_are_spread_over_the_cores():
 
 def test_what_is_persisted_is_on_disk_and_waited_for():
     _, listener, peers = make_city()
-    start(peers[0], Persist("lock", b"old"), Persist("lock", b"new"), Emit(SyncStarted(1)))
+    old, new = Persist("lock", (b"old",)), Persist("lock", (b"n", b"ew"))
+    start(peers[0], old, new, Emit(SyncStarted(1)))
     peers[0].tell(Started())
-    assert peers[0].disk == {"lock": b"new"}
+    assert peers[0].disk == {"lock": (b"n", b"ew")}
     assert listener.events == [
         (EPOCH_NS + 2 * (SERVER.disk_sync_ns + 3), 0, SyncStarted(1))
     ]
@@ -160,7 +161,7 @@ def test_a_crash_loses_inbox_timers_and_what_is_in_flight():
     script = start(
         peers[0], Worked(WorkKind.EXECUTE, 1_000), SetTimer(("t", 0, 0), EPOCH_NS + 50 * MS)
     )
-    peers[0].disk["lock"] = b"kept"
+    peers[0].disk["lock"] = (b"kept",)
     peers[0].tell(Started())
     peers[0].receive(1, b"waits")
     wires.network.send(1, 0, b"flies", EPOCH_NS)
@@ -172,13 +173,13 @@ def test_a_crash_loses_inbox_timers_and_what_is_in_flight():
     wires.run()
     assert len(script.told) == 1
     assert again.told == []
-    assert peers[0].disk == {"lock": b"kept"}
+    assert peers[0].disk == {"lock": (b"kept",)}
     assert wires.network.traffic.dropped == {"peer off": 1, "connection ended": 1}
 
 
 def test_a_crash_may_lose_the_disk():
     _, _, peers = make_city()
-    start(peers[0], Persist("lock", b"x"))
+    start(peers[0], Persist("lock", (b"x",)))
     peers[0].tell(Started())
     peers[0].crash(keep_disk=False)
     assert peers[0].disk == {}

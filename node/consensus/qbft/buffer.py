@@ -82,4 +82,4 @@ def _compute_size(message: Message) -> int:
     parts = 1 + len(message.prepares)
     if isinstance(message, Proposal):
         parts += len(message.round_changes)
-    return len(message.block.encoded) + parts * BALLOT_BYTES_MAX
+    return message.block.size + parts * BALLOT_BYTES_MAX

@@ -134,7 +134,8 @@ class Height:
         """All that this height remembers, for a digest of the engine's state."""
         changes = [self._round_changes[author] for author in sorted(self._round_changes)]
         return [
-            self.seat.height, self._is_started, self._lock.encode(), self.round.describe(),
+            self.seat.height, self._is_started, b"".join(self._lock.encode()),
+            self.round.describe(),
             [encode_message(change) for change in changes],
         ]
 

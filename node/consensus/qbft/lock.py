@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.block import Block, decode_block
-from node.codec import Value, decode, encode, is_below
+from node.codec import decode, encode, encode_bytes_head, is_below
 from node.consensus.qbft.messages import HEIGHT_MAX, Decoder, Prepare, encode_message
 from node.effects import Persist
 from node.params import Params
 from node.types import Digest
 
 SLOT: Final = "lock"
+
+_ARRAY_OF_3: Final = b"\x93"
+_ARRAY_OF_4: Final = b"\x94"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,20 @@ class Lock:
         self.prepared = prepared
         return Persist(SLOT, self.encode())
 
-    def encode(self) -> bytes:
-        """The record that ``decode_lock`` reads."""
+    def encode(self) -> tuple[bytes, ...]:
+        """The record that ``decode_lock`` reads, in parts: the block's are all validators'."""
         # One slot, replaced whole: a record is never half of one promise and half of another.
-        prepared: Value = None
-        if self.prepared is not None:
-            prepared = [
-                self.prepared.round, self.prepared.block.encoded,
-                [encode_message(prepare) for prepare in self.prepared.prepares],
-            ]
-        return encode([self.height, self.round, self.voted, prepared])
+        promised = encode(self.height) + encode(self.round) + encode(self.voted)
+        prepared = self.prepared
+        if prepared is None:
+            return (_ARRAY_OF_4 + promised + encode(None),)
+        block = prepared.block
+        return (
+            _ARRAY_OF_4 + promised + _ARRAY_OF_3 + encode(prepared.round)
+            + encode_bytes_head(block.size),
+            block.head, block.body,
+            encode([encode_message(prepare) for prepare in prepared.prepares]),
+        )
 
 
 def decode_lock(record: bytes, decode_payload: Decoder, params: Params) -> Lock:

@@ -250,9 +250,9 @@ class Peer:
             match outcome:
                 case Say(payload):
                     self.say(payload)
-                case Persist(slot, data):
+                case Persist(slot, parts):
                     assert slot == "lock"
-                    self.disk = data
+                    self.disk = b"".join(parts)
                 case SetTimer(timer, at_ns):
                     self.network.at(
                         at_ns - self.now().monotonic_ns, self, self.fire, timer

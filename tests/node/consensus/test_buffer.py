@@ -51,7 +51,7 @@ def test_blocks_are_bounded_by_their_bytes():
     params = Params(block_bytes_max=256 * 1024)
     application = Application(GENESIS, GENESIS.validators[0])
     plain = application.make_block(0)
-    large = type(plain)(plain.header, 0, (), (), bytes(200_000))
+    large = type(plain)(plain.header, 0, (), (), b"", bytes(200_000))
     buffer = Buffer(params, 4)
     sizes = []
     for number in range(1, 30):

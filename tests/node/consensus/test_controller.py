@@ -72,7 +72,7 @@ class Desk:
     def keep(self, outcomes):
         for outcome in outcomes:
             if isinstance(outcome, Persist):
-                self.disk = outcome.data
+                self.disk = b"".join(outcome.parts)
         return outcomes
 
     def read(self, outcomes):

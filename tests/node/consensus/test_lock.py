@@ -2,8 +2,9 @@ from functools import partial
 
 import pytest
 
+from node.codec import encode
 from node.consensus.qbft.lock import SLOT, Lock, Prepared, decode_lock
-from node.consensus.qbft.messages import decode_message
+from node.consensus.qbft.messages import decode_message, encode_message
 from tests.node.consensus.city import Application, Author, make_genesis
 
 GENESIS = make_genesis(4)
@@ -20,17 +21,29 @@ def read(record):
     return decode_lock(record, decode, params)
 
 
+def join(effect):
+    return b"".join(effect.parts)
+
+
 def test_promises_survive_a_restart():
     lock = Lock(1)
-    assert read(lock.promise_prepare(0, DIGEST).data).voted == DIGEST
-    entered = read(lock.promise_round(2).data)
+    assert read(join(lock.promise_prepare(0, DIGEST))).voted == DIGEST
+    entered = read(join(lock.promise_round(2)))
     assert (entered.height, entered.round, entered.voted) == (1, 2, None)
     lock.promise_prepare(2, DIGEST)
     effect = lock.promise_commit(PREPARED)
     assert effect.slot == SLOT
-    assert read(effect.data).prepared == PREPARED
-    later = read(lock.promise_round(3).data)
+    assert read(join(effect)).prepared == PREPARED
+    later = read(join(lock.promise_round(3)))
     assert (later.round, later.voted, later.prepared) == (3, None, PREPARED)
+
+
+def test_the_record_is_one_value_and_the_block_in_it_is_not_copied():
+    lock = Lock(1, 2, DIGEST)
+    effect = lock.promise_commit(PREPARED)
+    prepares = [encode_message(prepare) for prepare in PREPARED.prepares]
+    assert join(effect) == encode([1, 2, DIGEST, [2, BLOCK.encoded, prepares]])
+    assert any(part is BLOCK.body for part in effect.parts)
 
 
 def test_promises_are_never_taken_back():

@@ -128,10 +128,10 @@ async def test_one_write_serves_all_that_came_while_the_last_was_under_way(nurse
 
     outbox = Outbox(performed.append, write)
     nursery.start_soon(outbox.run)
-    outbox.put((Send(1, b"before"), Persist("lock", b"1"), Send(1, b"after 1")))
+    outbox.put((Send(1, b"before"), Persist("lock", (b"1",)), Send(1, b"after 1")))
     await trio.testing.wait_all_tasks_blocked()
     for number in (2, 3):
-        outbox.put((Persist("lock", b""), Send(1, b"after %d" % number)))
+        outbox.put((Persist("lock", ()), Send(1, b"after %d" % number)))
     outbox.put((Send(1, b"needs nothing"),))
     assert written == [["lock"]]
     assert performed == [Send(1, b"before")]
@@ -159,8 +159,8 @@ async def test_what_waits_for_the_disk_when_a_host_is_stopped_is_written_first()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.run)
         await trio.testing.wait_all_tasks_blocked()
-        outbox.put((Persist("lock", b""), Send(1, b"")))
-        outbox.put((Persist("block", b""), Send(1, b"")))
+        outbox.put((Persist("lock", ()), Send(1, b"")))
+        outbox.put((Persist("block", ()), Send(1, b"")))
         nursery.cancel_scope.cancel()
     assert written == ["lock", "block"]
     assert performed == []

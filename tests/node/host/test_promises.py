@@ -76,14 +76,15 @@ class DiskNet(NodeNet):
     def store_one(self, effect):
         """Whether it is on the disk; otherwise the power is gone."""
         self.persists += 1
+        entry = effect.slot, b"".join(effect.parts)
         if self.is_cut or self.persists != self.cut_at:
             if not self.is_cut:
-                self.store.write([effect], self.nodes[0].chain)
+                self.store.write([entry], self.nodes[0].chain)
             return not self.is_cut
         self.is_cut = True
         folder = self.folder / str(self.disks)
         before = read_files(folder)
-        self.store.write([effect], self.nodes[0].chain)
+        self.store.write([entry], self.nodes[0].chain)
         cuts = list(list_cuts(before, read_files(folder), self.generator))
         self.store.close()
         self.disks += 1
