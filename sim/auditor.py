@@ -6,16 +6,21 @@ Where a voter sent a ballot and never learnt its end, either outcome is right.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from node.services.election import Result, get_ballot, get_result
+from node.services.election import Result, get_result, list_ballots
 from node.services.election.records import ADDED, DECRYPTED
-from sim.cityface import Records
+from node.state import State
+from node.types import KEY_BYTES
 from sim.electorate import Electorate, Rows
 from sim.result import InvariantOutcome
 from sim.voter_columns import Told
+
+_ABSENT: Final = 255
+"""In place of a key's status: the chain has never had it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,28 +57,24 @@ class Audit:
 
 
 def audit_election(
-    told: Told, electorate: Electorate, keys: NDArray[np.uint8], records: Records, voting: int,
+    told: Told, electorate: Electorate, keys: NDArray[np.uint8], state: State, voting: int,
 ) -> Audit:
-    """Hold a final state to what voters were told. Slow: reads each voter's record once."""
-    result = get_result(records, voting)
-    lost = doubled = 0
+    """Hold a final state to what voters were told; ``keys`` are the one-time keys by slot."""
+    result = get_result(state, voting)
+    status, choice = _read_fates(keys, state, voting)
+    voted = told.slot >= 0
+    slots = told.slot[voted]
+    missing = (status[slots] == _ABSENT) | (status[slots] == ADDED)
+    lost = int(missing.sum())
+    # before the tally a ballot is only stored, and a doubted later one may have replaced it
+    if result is not None:
+        certain = (told.unsure_slot < 0)[voted]
+        wrong = (status[slots] != DECRYPTED) | (choice[slots] != told.choice[voted])
+        lost += int((certain & wrong & ~missing).sum())
     again = electorate.revote_slots_of(np.arange(electorate.users, dtype=np.int64))
-    certain = (told.unsure_slot < 0).tolist()
-    wanted = zip(told.slot.tolist(), told.choice.tolist(), certain, strict=True)
-    for slot, choice, is_certain in wanted:
-        if slot < 0:
-            continue
-        ballot = get_ballot(records, voting, keys[slot].tobytes())
-        if ballot is None or ballot.status == ADDED:
-            lost += 1
-        # before the tally a ballot is only stored, and a doubted later one may have replaced it
-        elif result is not None and is_certain:
-            lost += ballot.status != DECRYPTED or ballot.choice != choice
-    for row in np.flatnonzero(again >= 0).tolist():
-        first = get_ballot(records, voting, keys[row].tobytes())
-        second = get_ballot(records, voting, keys[int(again[row])].tobytes())
-        if first is not None and second is not None:
-            doubled += first.status == DECRYPTED and second.status == DECRYPTED
+    first = np.flatnonzero(again >= 0)
+    both = (status[first] == DECRYPTED) & (status[again[first]] == DECRYPTED)
+    doubled = int(both.sum())
     counted = spoiled = None
     mismatches = 0
     if result is not None:
@@ -83,6 +84,25 @@ def audit_election(
     return Audit(
         lost=lost, doubled=doubled, mismatches=mismatches, counted=counted, spoiled=spoiled
     )
+
+
+def _read_fates(
+    keys: NDArray[np.uint8], state: State, voting: int
+) -> tuple[NDArray[np.uint8], Rows]:
+    """By slot: what has become of its key, or _ABSENT, and its choice.
+
+    One walk through the state: to ask for each of a million keys takes twice as long.
+    """
+    joined = keys.tobytes()
+    slot_of = {
+        joined[slot * KEY_BYTES : (slot + 1) * KEY_BYTES]: slot for slot in range(len(keys))
+    }
+    status, choice = np.full(len(keys), _ABSENT, np.uint8), np.zeros(len(keys), np.int64)
+    for key, ballot in list_ballots(state, voting):
+        slot = slot_of.get(key)
+        if slot is not None:
+            status[slot], choice[slot] = ballot.status, ballot.choice
+    return status, choice
 
 
 def count_mismatches(told: Told, electorate: Electorate, result: Result) -> int:

@@ -76,7 +76,11 @@ def test_no_transaction_is_executed_twice(blocks, is_ready):
     executed = Counter(receipt.transaction_id for receipt in receipts if receipt.status == "ok")
     assert all(times == 1 for times in executed.values())
     assert len(executed) == len(SENT) or not is_ready
-    stored = sum(election.get_ballot(state, 1, voter.public) is not None for voter in VOTERS)
+    asked = {voter.public: election.get_ballot(state, 1, voter.public) for voter in VOTERS}
+    known = {key: ballot for key, ballot in asked.items() if ballot is not None}
+    assert dict(election.list_ballots(state, 1)) == known
+    assert not dict(election.list_ballots(state, 2))
+    stored = len(known)
     assert get_nonce(state, CHIEF.public) <= len(OFFICE)
     if is_ready:
         assert stored == election.get_counters(state, 1).stored == len(VOTERS)

@@ -48,6 +48,7 @@ from node.services.election.readers import (
     get_tally,
     get_voter_status,
     get_voting_terms,
+    list_ballots,
 )
 from node.services.election.records import ItemFailure, Standing, Terms
 from node.services.election.registry import (
@@ -138,6 +139,7 @@ __all__ = [
     "get_tally",
     "get_voter_status",
     "get_voting_terms",
+    "list_ballots",
     "make_add_voter_keys",
     "make_close_voting",
     "make_create_voting",

@@ -3,6 +3,7 @@
 A voting that does not exist reads as None, or as nothing in a sequence.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
 
 from node.codec import decode
@@ -29,6 +30,7 @@ from node.services.election.records import (
     unpack_counts,
     unpack_settled,
 )
+from node.state import State
 from node.types import PublicKey
 
 _FAILURE_BYTES_MAX: Final = 256
@@ -106,8 +108,17 @@ def get_voter_status(records: Readable, voting: int, voter: int) -> int:
 def get_ballot(records: Readable, voting: int, key: PublicKey) -> Ballot | None:
     """The record of a one-time key, None if it was never added."""
     record = records.get(make_voter_prefix(voting) + key)
-    if record is None:
-        return None
+    return None if record is None else _unpack_ballot(record)
+
+
+def list_ballots(state: State, voting: int) -> Iterator[tuple[PublicKey, Ballot]]:
+    """All one-time keys and their records, in the state's order: for who would ask for each."""
+    prefix = make_voter_prefix(voting)
+    for key, record in state.items(prefix):
+        yield key[len(prefix) :], _unpack_ballot(record)
+
+
+def _unpack_ballot(record: bytes) -> Ballot:
     if record[0] == ADDED:
         return Ballot(ADDED, record[1], 0, 0)
     if record[0] == STORED:
