@@ -61,8 +61,8 @@ class Seal:
 class Block:
     """A header, the round in which it was sealed, seals (none while proposed), bundles.
 
-    ``head`` and ``body`` are its encoding up to the bundles and from there on. The header names
-    the bundles, so the head alone tells blocks apart; a block has one body, whoever seals it.
+    ``head`` and ``body`` are its encoding up to the bundles and from there on: to seal it
+    changes its head alone. The header names the bundles, but not the signatures on them.
     """
 
     header: Header
@@ -184,6 +184,7 @@ def decode_block(encoded: bytes, params: Params) -> Block:
             items = tuple(bundle for bundle in bundles if type(bundle) is bytes)
             decoded, seals = decode_header(header), decode_seals(values)
             head = _encode_head(decoded, round_number, seals)
+            assert encoded.startswith(head), "what is decoded is canonical"
             return Block(decoded, round_number, seals, items, head, encoded[len(head) :])
     raise InvalidMessage("block encoding", "wrong fields")
 

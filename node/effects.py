@@ -39,7 +39,8 @@ class SetTimer(NamedTuple):
 class Persist(NamedTuple):
     """Make a record durable under ``slot`` (replacing what was there) before going on.
 
-    It comes in ``parts``, to be joined: the largest may be others', too.
+    It comes in ``parts``, for whoever writes it to join: nodes of one process share the
+    largest.
     """
 
     slot: str

@@ -382,7 +382,8 @@ class Node:
             return
         onward = self.gossip.get_onward(None)
         if onward and is_spreader(block.header, self.identity.public):
-            # many seal a block with the same seals; one process then holds one frame of them
+            # many seal a block with the same seals; one process then holds one frame of them,
+            # with the bundles' signatures as the first of them had them: each is valid
             frame = self.work.once(frame_sealed, block.head, block)
             effects.append(Spread(onward, frame, block.header.digest))
         step = self.chain.adopt(block, self.chain.verify_next(block, self.work))

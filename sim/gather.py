@@ -1,5 +1,6 @@
 """From a finished simulation to its result: judges' verdicts, numbers, series, tables."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +59,14 @@ class Ended:
 
 def gather_result(
     simulation: Ended, *, floor: FloorCosts, wall_s: float, main_s: float,
-    rss_peak_mb: float,
+    measure_peak_mb: Callable[[], float],
 ) -> RunResult:
-    """Everything that is known at the end."""
+    """Everything that is known at the end; memory is measured when all is judged."""
     scenario = simulation.scenario
     metrics = Metrics(start_ns=simulation.start_ns, midnight_ns=simulation.city.midnight_ns)
     findings = simulation.people.conclude(metrics)
     _measure_blocks(simulation, metrics)
-    _measure_engine(simulation, metrics, floor, wall_s, main_s, rss_peak_mb)
+    _measure_engine(simulation, metrics, floor, wall_s, main_s, measure_peak_mb())
     metrics.put_throughput()
     _measure_late(simulation, metrics)
     counts = simulation.people.count()

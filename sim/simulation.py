@@ -130,7 +130,7 @@ class Simulation:
         )
         return gather_result(
             ended, floor=floor.costs, wall_s=time.perf_counter() - began_s,
-            main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
+            main_s=time.process_time() - began_cpu_s, measure_peak_mb=measure_peak_mb,
         )
 
     def _close(self) -> None:

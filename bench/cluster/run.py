@@ -195,7 +195,7 @@ class Cluster:
         )
         result = self._mark(gather_result(
             ended, floor=measure_crypto_floor(time.process_time_ns), wall_s=wall_s,
-            main_s=time.process_time() - began_cpu_s, rss_peak_mb=measure_peak_mb(),
+            main_s=time.process_time() - began_cpu_s, measure_peak_mb=measure_peak_mb,
         ))
         self._require_wanted()
         return result

@@ -101,7 +101,7 @@ class Trace:
 
     @property
     def strangers(self) -> float:
-        """How many cores others had in the steady part."""
+        """How many cores others had in the steady part of a real run; 0 in a simulated one."""
         return self.spent.strangers_s / self.spent_over_s
 
     @property

@@ -94,7 +94,7 @@ class Inspector:
         bundles: list[bytes] = []
         for encoded in encodings:
             block = decode_block(encoded, self._params)
-            self._work.remember_block(block)
+            self._work.remember_block(encoded, block)
             bundles += self._list_sealed(block)
         return tuple(bundles)
 

@@ -130,9 +130,9 @@ class WorkMemory(Work):
         """``frame`` is decoded."""
         self._memos[decode_frame].put(frame, message, len(frame))
 
-    def remember_block(self, block: Block) -> None:
+    def remember_block(self, encoded: bytes, block: Block) -> None:
         """A block is decoded from its encoding."""
-        self._memos[decode_block].put(block.encoded, block, block.size)
+        self._memos[decode_block].put(encoded, block, len(encoded))
 
     def remember_consensus(self, payload: bytes, message: ConsensusMessage) -> None:
         """A consensus message is decoded."""

@@ -14,7 +14,7 @@ import trio
 from node.effects import Effect, Persist
 
 Entry: TypeAlias = tuple[str, bytes]
-"""Slot and data, as ``Persist`` names them."""
+"""A slot, and the parts of its ``Persist`` joined."""
 
 WAITING_MAX = 4_096
 

@@ -76,8 +76,12 @@ def test_a_header_has_ten_fields(fields):
     refuse_header(fields)
 
 
-def test_a_block_survives_the_wire():
-    block = make_block(HEADER, 2, SEALS, (b"bundle", b"other"))
+@pytest.mark.parametrize("seals", [0, 16, 300])
+@pytest.mark.parametrize("round_number", [0, 2, PARAMS.rounds_max])
+@pytest.mark.parametrize("bundles", [(), (b"bundle", b"other"), (b"x" * 70_000,) * 16])
+def test_a_block_survives_the_wire(seals, round_number, bundles):
+    sealed = tuple(Seal(number, b"s" * 64) for number in range(seals))
+    block = make_block(HEADER, round_number, sealed, bundles)
     assert decode_block(block.encoded, PARAMS) == block
 
 

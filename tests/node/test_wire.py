@@ -20,6 +20,7 @@ from node.wire import (
     frame_bundle,
     frame_consensus,
     frame_given,
+    frame_sealed,
     frame_status,
     frame_wanted,
 )
@@ -40,6 +41,7 @@ def test_each_message_comes_back_from_its_frame():
     assert decode_frame(frame_given([]), PARAMS) == BlocksGiven(())
     assert decode_frame(frame_consensus(b"vote"), PARAMS) == ConsensusCarried(b"vote")
     assert decode_frame(frame_block(BLOCK.encoded), PARAMS) == BlockCarried(BLOCK)
+    assert frame_sealed(BLOCK) == frame_block(BLOCK.encoded)
     assert decode_frame(frame_bundle(bundle.encoded), PARAMS) == BundleCarried(bundle)
 
 

@@ -112,7 +112,7 @@ def get_ballot(records: Readable, voting: int, key: PublicKey) -> Ballot | None:
 
 
 def list_ballots(state: State, voting: int) -> Iterator[tuple[PublicKey, Ballot]]:
-    """All one-time keys and their records, in the state's order: for who would ask for each."""
+    """All one-time keys and their records, in the state's order; walks the whole state."""
     prefix = make_voter_prefix(voting)
     for key, record in state.items(prefix):
         yield key[len(prefix) :], _unpack_ballot(record)

@@ -230,11 +230,29 @@ def test_who_could_not_look_says_so():
         compute_speeds(load_costs(), 20_000, make_trace(), 2)
 
 
-def test_a_speedometer_tells_what_a_check_takes_and_leaves_its_thread_all_its_cores():
+class Recorder(Speedometer):
+    """Notes on which cores it looks; a third look fails."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = []
+
+    def _time(self):
+        self.used.append(os.sched_getaffinity(0))
+        if len(self.used) > 2:
+            raise ValueError("nobody looks")
+        return super()._time()
+
+
+def test_a_speedometer_tells_what_a_check_takes_on_each_core_in_its_turn():
     cores = os.sched_getaffinity(0)
-    speed = Speedometer()
+    speed = Recorder()
     for _ in range(2):
         speed.look()
+    with pytest.raises(ValueError, match="nobody looks"):
+        speed.look()
+    turns = sorted(cores) * 3
+    assert speed.used == [{core} for core in turns[:3]]
     assert os.sched_getaffinity(0) == cores
     first, second = speed.looks
     assert first.at_ns < second.at_ns
@@ -307,7 +325,10 @@ def test_processes_and_virtual_peers_reach_the_same_state_and_recover_from_a_kil
     assert real.granted_root == twin.granted_root
     assert real.is_replayed
     assert len(real.looks) > 20
-    assert real.transactions == twin.transactions
+    # whoever hands in has a clock: on a machine that stands still it hands in less at the end
+    assert 0 < len(real.intended_ns) <= 160
+    grants = twin.transactions - len(twin.intended_ns)
+    assert real.transactions == len(real.intended_ns) + grants
     assert 2 < compute_recovery_s(real) < 8
     assert 2 < compute_recovery_s(twin) < 8
 
