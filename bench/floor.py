@@ -1,15 +1,10 @@
 """What a run's cryptography costs when nothing else happens (the crypto floor)."""
 
-import statistics
 import time
-
-from nacl import bindings
 
 from bench.figures import Figure
 from sim.floor import FloorCosts, measure_crypto_floor
 from sim.topology import TopologyConfig
-
-SAMPLE, SAMPLES = 500, 40
 
 
 def compute_block_ns(floor: FloorCosts, validators: int) -> float:
@@ -36,17 +31,3 @@ def measure_floor(repeats: int, sample: int = 400) -> list[Figure]:
                   "validators, each made and checked once",
         ),
     ]
-
-
-def measure_check_ns(_: int = 0) -> float:
-    """Processor nanoseconds of one bare Ed25519 check: the median of a second of samples."""
-    public, secret = bindings.crypto_sign_seed_keypair(bytes(bindings.crypto_sign_SEEDBYTES))
-    signed = [bindings.crypto_sign(number.to_bytes(32, "big"), secret)
-              for number in range(SAMPLE)]
-    samples = []
-    for _ in range(SAMPLES):
-        began_ns = time.process_time_ns()
-        for message in signed:
-            bindings.crypto_sign_open(message, public)
-        samples.append((time.process_time_ns() - began_ns) / SAMPLE)
-    return statistics.median(samples)

@@ -2,10 +2,9 @@
 
 import signal
 import sqlite3
-import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from bench.cluster.follower import Follower, Json, Told
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.figures import MeasurementFailed
-from bench.floor import measure_check_ns
 from bench.processors import count_cores
+from bench.speedometer import EVERY_TICKS, Look, Speedometer
 from node.block import decode_block
 from node.bundle import decode_bundle
 from node.params import Genesis, Params
@@ -112,6 +111,7 @@ class Town:
         self._waiting: list[int] = []
         self._listening: set[int] = set()
         self.seen = Seen(counters=[[] for _ in places])
+        self.speedometer = Speedometer()
         self.final = 0
 
     @property
@@ -165,10 +165,14 @@ class Town:
         """Until all ``count`` are final. MeasurementFailed if one is refused or none moves."""
         before = self.final
         moved_s = trio.current_time()
+        ticks = 0
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feed.run, connections)
             while feed.final < count:
                 await trio.sleep(POLL_S)
+                ticks += 1
+                if not ticks % EVERY_TICKS:
+                    self.speedometer.look()
                 require_alive(self.processes)
                 self.look()
                 if self.final - before > feed.final:
@@ -215,14 +219,6 @@ class Signed:
     ballots: list[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckPrice:
-    """What a bare check costs with all cores checking, and with one core alone."""
-
-    all_ns: float
-    alone_ns: float
-
-
 @contextmanager
 def open_pool() -> Iterator[ProcessPoolExecutor]:
     """A process for each core; what they have not begun at the end is never done."""
@@ -232,14 +228,6 @@ def open_pool() -> Iterator[ProcessPoolExecutor]:
     with ProcessPoolExecutor(cores, initializer=deaf) as pool, ExitStack() as stack:
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         yield pool
-
-
-def measure_price() -> CheckPrice:
-    """Two seconds of checks: of this process, then of one on each core."""
-    alone_ns = measure_check_ns()
-    with open_pool() as pool:
-        all_ns = list(pool.map(measure_check_ns, range(count_cores())))
-    return CheckPrice(all_ns=statistics.fmean(all_ns), alone_ns=alone_ns)
 
 
 def sign(town: Town, load: Load) -> Signed:
@@ -256,13 +244,12 @@ def sign(town: Town, load: Load) -> Signed:
 class Pushed:
     """One run: what was signed, what was seen, and when each ballot left and was final.
 
-    ``price`` is the mean of one measured right before the nodes started and one right after
-    they ended: a machine's speed drifts within minutes.
+    ``looks`` tell what a check took all along.
     """
 
     load: Load
     signed: Signed
-    price: CheckPrice
+    looks: Sequence[Look]
     seen: Seen
     feed: Feed
     latencies_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -281,7 +268,6 @@ def run(load: Load) -> Pushed:
     with tempfile.TemporaryDirectory(prefix="veche-") as name:
         town = Town(Path(name), load)
         signed = sign(town, load)
-        before = measure_price()
         try:
             for process in town.processes:
                 process.start()
@@ -291,7 +277,6 @@ def run(load: Load) -> Pushed:
             except ENDS as error:
                 raise MeasurementFailed(f"the relay has hung up: {error}") from error
             town.stop()
-            after = measure_price()
             final_ns = read_final_ns(town, signed, feed)
         finally:
             for process in town.processes:
@@ -299,10 +284,7 @@ def run(load: Load) -> Pushed:
     sent_ns = np.array(feed.sent_ns, dtype=np.int64)
     return Pushed(
         load=load, signed=signed, seen=town.seen, feed=feed, began_ns=int(sent_ns[0]),
-        price=CheckPrice(
-            all_ns=statistics.fmean((before.all_ns, after.all_ns)),
-            alone_ns=statistics.fmean((before.alone_ns, after.alone_ns)),
-        ),
+        looks=town.speedometer.looks,
         latencies_ns=final_ns - sent_ns, handed_ns=int(sent_ns.max()), driver_cpu_s=spent_s,
     )
 

@@ -32,7 +32,6 @@ from bench.fidelity.compare import (
 from bench.fidelity.load import Load, Town, build_town, make_loopback
 from bench.fidelity.real import KilledTooLate, RealRun
 from bench.fidelity.speed import (
-    Speedometer,
     Speeds,
     compute_beside,
     compute_speeds,
@@ -49,6 +48,7 @@ from bench.fidelity.trace import (
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import Json, MeasurementFailed, read_processor
 from bench.processors import count_cores
+from bench.speedometer import Speedometer
 from bench.writable import WRITABLE
 from sim.costs import CostTable, Speed, load_costs
 from sim.errors import SimError

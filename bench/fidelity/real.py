@@ -14,11 +14,11 @@ from bench.cluster.errors import ClusterFailed, single_out
 from bench.cluster.places import furnish, plan_places
 from bench.cluster.process import Process, require_alive
 from bench.fidelity.load import DEED, SECOND_NS, TICK_NS, Load, Pacer, Town
-from bench.fidelity.speed import EVERY_TICKS, Speedometer
 from bench.fidelity.trace import SeenBlock, Spent, Trace, list_ids, read_blocks
 from bench.fidelity.watch import Watch
 from bench.figures import MeasurementFailed
 from bench.processors import CLOCK_TICKS, read_machine_s
+from bench.speedometer import EVERY_TICKS, Speedometer
 from node.host.replay import Checked
 from node.host.store import Store
 from node.inputs import Role

@@ -15,63 +15,16 @@ Timed work takes longer while the other cores work. The simulation charges that 
 is taken off here, or it would count twice.
 """
 
-import os
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.ballots import make_ballots, make_identity
 from bench.fidelity.load import SECOND_NS
-from bench.fidelity.trace import Look, Trace
+from bench.fidelity.trace import Trace
 from bench.figures import MeasurementFailed
-from node.crypto import is_signature_valid
-from node.transaction import decode_transaction
+from bench.speedometer import Look
 from node.work import WorkKind
 from sim.costs import CostTable, Speed
-
-EVERY_TICKS = 5
-WARMING, TIMED = 2, 6
-"""Of each sort: whoever has slept finds its caches taken, which is no part of the work."""
-
-
-class Speedometer:
-    """``looks`` are those so far."""
-
-    def __init__(self) -> None:
-        self._identity, self._message = make_identity(1), bytes(32)
-        self._signature = self._identity.sign(self._message)
-        (self._ballot,) = make_ballots([self._identity], bytes(8))
-        self.looks: list[Look] = []
-
-    def look(self) -> None:
-        """Time a few of each sort, on the next core of those that this thread may use."""
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {sorted(cores)[len(self.looks) % len(cores)]})
-        try:
-            self.looks.append(self._time())
-        finally:
-            os.sched_setaffinity(0, cores)
-
-    def _time(self) -> Look:
-        at_ns = time.time_ns()
-        self._check(WARMING)
-        began_ns = time.thread_time_ns()
-        self._check(TIMED)
-        crypto_ns = time.thread_time_ns() - began_ns
-        self._decode(WARMING)
-        began_ns = time.thread_time_ns()
-        self._decode(TIMED)
-        other_ns = time.thread_time_ns() - began_ns
-        return Look(at_ns, crypto_ns / TIMED, other_ns / TIMED)
-
-    def _check(self, count: int) -> None:
-        for _ in range(count):
-            assert is_signature_valid(self._identity.public, self._message, self._signature)
-
-    def _decode(self, count: int) -> None:
-        for _ in range(count):
-            decode_transaction(self._ballot, len(self._ballot))
 
 
 @dataclass(frozen=True, slots=True)

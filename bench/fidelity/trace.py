@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.fidelity.load import SECOND_NS, Load
+from bench.speedometer import Look
 from node.block import decode_block
 from node.bundle import decode_bundle
 from node.chain import Chain
@@ -27,14 +28,6 @@ class SeenBlock:
     final_ns: int
     relay_ns: tuple[int, ...]
     ids: tuple[bytes, ...]
-
-
-class Look(NamedTuple):
-    """What a check of a signature took at a moment, and a decoding, in processor time."""
-
-    at_ns: int
-    crypto_ns: float
-    other_ns: float
 
 
 @dataclass(frozen=True, slots=True)

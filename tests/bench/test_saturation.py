@@ -5,9 +5,10 @@ from array import array
 import numpy as np
 import pytest
 
-from bench.cluster.saturated import CheckPrice, Load, Pushed, Seen, Signed
+from bench.cluster.saturated import Load, Pushed, Seen, Signed
 from bench.figures import MeasurementFailed
 from bench.saturation import Steady, list_costs, list_edges
+from bench.speedometer import Look
 from bench.table import format_table
 from node.host.meter import Spent
 
@@ -22,7 +23,13 @@ class Sent:
         self.sent_ns = array("q", [number * SECOND_NS // 200 for number in range(4_000)])
 
 
-def build(blocks=25, per_block=200):
+LOOKS = [
+    Look(second * SECOND_NS, 40_000 if 5 <= second < 20 else 90_000, 5_000)
+    for second in range(25)
+]
+
+
+def build(blocks=25, per_block=200, looks=LOOKS):
     """A block each second: slow in the first five, 200 ballots in each of the others."""
     seen = Seen(counters=[[], []])
     for height in range(1, blocks + 1):
@@ -36,7 +43,7 @@ def build(blocks=25, per_block=200):
     sent_ns = np.array(feed.sent_ns, dtype=np.int64)
     return Pushed(
         load=LOAD, signed=Signed(deeds=[], ballots=[]),
-        price=CheckPrice(all_ns=50_000, alone_ns=45_000),
+        looks=looks,
         seen=seen, feed=feed, latencies_ns=np.full(4_000, 2 * SECOND_NS), began_ns=0,
         handed_ns=int(sent_ns.max()), driver_cpu_s=0.04,
     )
@@ -62,6 +69,12 @@ def test_processor_time_is_that_of_the_steady_part_and_what_is_no_kinds_is_other
     assert spent["other"] == pytest.approx(0.1)
     assert spent["total"] == pytest.approx(0.7)
     assert steady.compute_cores() == pytest.approx(1.4)
+
+
+def test_a_check_costs_what_it_took_in_the_steady_part():
+    assert Steady(build()).compute_check_ns() == pytest.approx(40_000)
+    with pytest.raises(MeasurementFailed, match="nobody could look"):
+        Steady(build(looks=LOOKS[:3])).compute_check_ns()
 
 
 def test_costs_are_told_per_transaction_and_the_edges_beside_them():

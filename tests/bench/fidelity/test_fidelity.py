@@ -33,7 +33,7 @@ from bench.fidelity.load import (
     make_loopback,
 )
 from bench.fidelity.real import KilledTooLate, RealRun, read_cpu_s
-from bench.fidelity.speed import Speedometer, Speeds, compute_speeds, compute_usual_ns
+from bench.fidelity.speed import Speeds, compute_speeds, compute_usual_ns
 from bench.fidelity.trace import (
     Look,
     SeenBlock,
@@ -45,6 +45,7 @@ from bench.fidelity.trace import (
 )
 from bench.fidelity.virtual import VirtualRun
 from bench.figures import MeasurementFailed
+from bench.speedometer import Speedometer
 from node.work import WorkKind
 from sim.costs import Contention, Speed, load_costs
 
