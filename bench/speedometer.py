@@ -1,4 +1,9 @@
-"""How fast each core is while something else is measured, told by a little work of our own."""
+"""How fast each core is while something else is measured, told by a little work of our own.
+
+What work takes before and after a run is not what it took meanwhile: on a shared machine a
+check of a signature took 45 us for some seconds and 75 for the next. And two cores may differ
+by a tenth at one moment, so they are looked at in turn.
+"""
 
 import os
 import time
@@ -24,7 +29,7 @@ class Look(NamedTuple):
 
 
 class Speedometer:
-    """``looks`` are those so far."""
+    """``looks`` are those so far; who looks may have to wait for the core whose turn it is."""
 
     def __init__(self) -> None:
         self._identity, self._message = make_identity(1), bytes(32)

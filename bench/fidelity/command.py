@@ -31,12 +31,7 @@ from bench.fidelity.compare import (
 )
 from bench.fidelity.load import Load, Town, build_town, make_loopback
 from bench.fidelity.real import KilledTooLate, RealRun
-from bench.fidelity.speed import (
-    Speeds,
-    compute_beside,
-    compute_speeds,
-    compute_usual_ns,
-)
+from bench.fidelity.speed import Speeds, compute_beside, compute_speeds, compute_usual_ns
 from bench.fidelity.trace import (
     Trace,
     compute_recovery_s,

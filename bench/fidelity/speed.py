@@ -2,11 +2,10 @@
 
 A machine's speed may come and go in seconds, by what its own host does beside it; and not that
 of all work alike (here a check of a signature took 43 us or 75, on a core that worked alone, in
-hours in which decoding took the same, and two cores of one machine may differ by a tenth at one
-moment). So a few checks and a few decodings are timed all along, on each core in its turn, as
-many as take a hundredth of a core (which the load generator's figure holds). Virtual peers are
-given second by second how fast cryptography was and all else; a mean has no bad seconds, which
-are what the slowest hundredth waits for.
+hours in which decoding took the same). So a few of each are timed all along
+(``bench.speedometer``; the load generator's figure holds them). Virtual peers are given second
+by second how fast cryptography was and all else; a mean has no bad seconds, which are what the
+slowest hundredth waits for.
 
 A check's price is in the list: it is set against that. A decoding here is not what the list
 prices (the nodes run compiled), so it is set against what it took while the list was measured.
