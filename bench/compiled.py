@@ -44,10 +44,16 @@ import sys
 from mypyc.build import mypycify
 from setuptools import setup
 out, *paths = sys.argv[1:]
+# two units for two cores: within one, modules call each other directly
+groups = [
+    ([path for path in paths if path.startswith(part + "/")], "veche_" + part)
+    for part in ("node", "sim")
+]
+assert sum(len(group) for group, _ in groups) == len(paths)
 setup(
     name="compiled", packages=[], py_modules=[],
     ext_modules=mypycify(
-        paths, opt_level="1", debug_level="0", separate=True, target_dir=out + "/c"
+        paths, opt_level="2", debug_level="0", separate=groups, target_dir=out + "/c"
     ),
     script_args=[
         "--quiet", "build_ext", "--parallel", "2",
