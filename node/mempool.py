@@ -7,7 +7,6 @@ has a reason; a refused bundle changes nothing.
 """
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Container, Sequence
 from operator import attrgetter
 
@@ -72,13 +71,14 @@ class Mempool:
     """Checked bundles that wait for a block.
 
     ``expired`` counts those that left because ``mempool_expiry_blocks`` blocks became final
-    without them; their relays give them again. What was final within that time is remembered.
-    A bundle that was final longer ago is accepted again, and so is any by a node that has
-    restarted: to remember all would be unbounded, and execution settles repetition anyhow.
+    without them; their relays give them again. What was final within that time is remembered,
+    and nothing that was final twice that time ago. A bundle that is forgotten is accepted
+    again, and so is any by a node that has restarted: to remember all would be unbounded, and
+    execution settles repetition anyhow.
     """
 
     __slots__ = (
-        "_arrived", "_bytes", "_clock", "_final", "_final_order", "_params", "_queues",
+        "_arrived", "_bytes", "_clock", "_final", "_final_before", "_params", "_queues",
         "expired",
     )
 
@@ -86,9 +86,10 @@ class Mempool:
         self._params = params
         self._arrived: dict[Digest, tuple[Bundle, int]] = {}  # in order of arrival
         self._queues: dict[PublicKey, _Queue] = {}  # in order of service
-        self._final: dict[Digest, int] = {}
-        # A dict that loses its oldest entries is slow to begin with: the order stands apart.
-        self._final_order: deque[tuple[int, tuple[Digest, ...]]] = deque()
+        # Forgotten a generation at a time: to let go of each by itself would cost more than
+        # all else that a validator does for a bundle that it never held.
+        self._final: dict[Digest, None] = {}
+        self._final_before: dict[Digest, None] = {}
         self._bytes = 0
         self._clock = 0  # final blocks seen: a node that was down starts anew
         self.expired = 0
@@ -108,7 +109,9 @@ class Mempool:
 
     def is_known(self, bundle: Digest) -> bool:
         """Whether the bundle waits here or was final not long ago."""
-        return bundle in self._arrived or bundle in self._final
+        return (
+            bundle in self._arrived or bundle in self._final or bundle in self._final_before
+        )
 
     def add(self, bundle: Bundle) -> Verdict:
         """Keep a bundle that ``validation.verify_bundle`` let pass.
@@ -124,7 +127,7 @@ class Mempool:
             or len(bundle.transactions) > params.block_transactions_max
         ):
             return Reject("oversized")
-        if bundle.digest in self._arrived or bundle.digest in self._final:
+        if self.is_known(bundle.digest):
             return Ignore("known bundle")
         # What finds no room is not lost: its relay gives it again.
         if self._bytes + size > params.mempool_bytes_max:
@@ -177,10 +180,7 @@ class Mempool:
         """
         assert height > 0
         self._clock += 1
-        if bundles:
-            names = tuple(bundle.digest for bundle in bundles)
-            self._final_order.append((self._clock, names))
-            self._final.update(dict.fromkeys(names, self._clock))
+        self._final.update(dict.fromkeys([bundle.digest for bundle in bundles]))
         # most validators hold nothing: bundles go to the next proposers only
         if self._arrived:
             self._take_out(bundles)
@@ -190,8 +190,7 @@ class Mempool:
         """Names everything on which later answers depend."""
         parts = [self._clock.to_bytes(8, "big"), self.expired.to_bytes(8, "big")]
         parts += [name + since.to_bytes(8, "big") for name, (_, since) in self._arrived.items()]
-        parts += [b"|", *self._queues, b"|"]
-        parts += [name + since.to_bytes(8, "big") for name, since in self._final.items()]
+        parts += [b"|", *self._queues, b"|", *self._final, b"|", *self._final_before]
         return digest(b"mempool", b"".join(parts))
 
     def _take_out(self, bundles: Sequence[Bundle]) -> None:
@@ -223,9 +222,6 @@ class Mempool:
             del self._arrived[name]
             self._drop(bundle)
             self.expired += 1
-        while self._final_order and self._final_order[0][0] <= oldest:
-            clock, names = self._final_order.popleft()
-            for name in names:
-                # final once more since then: it stays for its later time
-                if self._final[name] == clock:
-                    del self._final[name]
+        if self._clock % self._params.mempool_expiry_blocks == 0:
+            self._final_before = self._final
+            self._final = {}

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from node.mempool import Mempool
 from node.verdict import Accept, Ignore, Reject
 from tests.node.samples import PARAMS, make_sample_bundle, make_sample_transaction
@@ -155,11 +157,26 @@ def test_an_old_bundle_expires_and_may_come_again():
     assert name(pool.select(1 << 20, 10)) == ["a0"]
 
 
-def test_what_was_final_is_forgotten_in_time():
+@pytest.mark.parametrize("first", range(1, 7))
+def test_what_was_final_is_known_for_the_expiry_and_forgotten_by_twice_that(first):
+    pool = Mempool(replace(PARAMS, mempool_expiry_blocks=3))
+    bundle = make_sample_bundle("a")
+    for height in range(1, first):
+        pool.upon_final(height, [])
+    pool.upon_final(first, [bundle])
+    known = [pool.is_known(bundle.digest)]
+    for height in range(first + 1, first + 7):
+        pool.upon_final(height, [])
+        known.append(pool.is_known(bundle.digest))
+    assert known[:3] == [True] * 3
+    assert known == sorted(known, reverse=True)
+    assert not known[6]
+
+
+def test_what_is_final_once_more_is_known_from_then_on():
     pool = Mempool(replace(PARAMS, mempool_expiry_blocks=2))
     bundle = make_sample_bundle("a")
-    pool.upon_final(1, [bundle])
-    pool.upon_final(2, [])
-    assert pool.is_known(bundle.digest)
-    pool.upon_final(3, [])
-    assert not pool.is_known(bundle.digest)
+    for height in range(1, 9):
+        pool.upon_final(height, [bundle] if height in (1, 4, 5) else [])
+        assert pool.is_known(bundle.digest) == (height < 8), height
+
