@@ -17,6 +17,7 @@ from node.chain import Chain
 from node.crypto import Identity
 from node.effects import Effect
 from node.inputs import Input, Received, Started
+from node.machine import Machine
 from node.node import Node
 from node.transaction import decode_transaction
 from node.types import Now
@@ -46,7 +47,7 @@ class Handed:
     happened: Input
 
 
-class Recorder:
+class Recorder(Machine):
     """Stands before a node and writes down what it is given."""
 
     __slots__ = ("_index", "_log", "node")

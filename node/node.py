@@ -34,6 +34,7 @@ from node.inputs import (
     Submitted,
     TimerFired,
 )
+from node.machine import Machine
 from node.mempool import Mempool
 from node.params import Genesis
 from node.producer import Producer
@@ -65,7 +66,7 @@ _ADMITTED: Final = Worked(WorkKind.ADMIT, 1)
 _OBSERVER: Final = Role.OBSERVER
 
 
-class Node:
+class Node(Machine):
     """One validator, relay or observer.
 
     ``chain`` and ``lock`` are what a restart read back from disk; without them the node starts

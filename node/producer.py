@@ -2,6 +2,7 @@
 
 from node.block import Block, make_block, make_header
 from node.chain import Chain, decode_bundles, execute
+from node.consensus.engine import Application
 from node.crypto import Identity
 from node.effects import Emit, Worked
 from node.errors import InvalidBlock
@@ -12,8 +13,8 @@ from node.validation import compute_bundles_root, list_checking
 from node.work import Work
 
 
-class Producer:
-    """The engine's Application: builds and checks blocks upon one node's chain.
+class Producer(Application):
+    """The engine's application: builds and checks blocks upon one node's chain.
 
     ``take_account`` hands over what was computed and built since it was last asked.
     """

@@ -34,7 +34,7 @@ from sim.kernel import EPOCH_NS, Kernel
 from sim.last_miles import LastMiles
 from sim.links import Links
 from sim.network import Network
-from sim.peer import Peer
+from sim.peer import Observer, Peer
 from sim.rules import RuleSet
 from sim.shared import SharedWork
 from sim.streams import Streams
@@ -54,7 +54,7 @@ class Listener(Protocol):
         """Relay number ``relay`` holds final block ``height``."""
 
 
-class City:
+class City(Observer):
     """Peers by index: validators, then relays, then observers.
 
     With ``cores`` all of them run on one machine; else each has its own. ``refused`` counts

@@ -19,8 +19,9 @@ Frames that a sender gave to the network leave it even if it stops afterwards. F
 when a frame is sent. Not modelled: congestion control, connection set-up, duplicates' downlink.
 """
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final
 from zlib import crc32
 
 from librt.vecs import vec
@@ -54,12 +55,15 @@ UPLINK_WAIT_NS_MAX: Final = 60_000_000_000
 SECOND_PS: Final = 1_000_000_000_000
 
 
-class Receiver(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Receiver(ABC):
     """What the network hands frames to."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def receive(self, sender: int, frame: bytes) -> bool:
         """Take a frame now; False if it is dropped, which the receiver counts by reason."""
-        ...
 
 
 class Content:
@@ -113,7 +117,8 @@ class Network:
 
     __slots__ = ("_all_events", "_contents", "_downlink_begin_ns", "_downlink_free_ns",
                  "_downlink_ps", "_incarnations", "_journal", "_kernel", "_links", "_receivers",
-                 "_sends", "_tagged", "_uplink_free_ns", "_uplink_ps", "rules", "traffic")
+                 "_sends", "_tagged", "_uplink_free_ns", "_uplink_ps", "_upon_arrival", "rules",
+                 "traffic")
 
     def __init__(
         self, kernel: Kernel, topology: Topology, links: Links, rules: RuleSet,
@@ -125,7 +130,9 @@ class Network:
         self._kernel = kernel
         self._links = links
         self._journal = journal
-        self._receivers: Sequence[Receiver] = ()
+        # made once: a method that is looked up is an object of its own
+        self._upon_arrival: Callable[[Flight], None] = self._arrive
+        self._receivers: list[Receiver] = []
         self._all_events = count_duplicates_as_events
         self._contents: dict[bytes, Content] = {}
         self._incarnations = vec[i64]([0] * len(peers))
@@ -144,7 +151,7 @@ class Network:
     def attach(self, receivers: Sequence[Receiver]) -> None:
         """Say who receives, by peer index."""
         assert len(receivers) == len(self._incarnations), "each peer has a receiver"
-        self._receivers = receivers
+        self._receivers = list(receivers)
 
     def cut(self, peer: int) -> None:
         """End all connections to a peer: what is on its way to it will not arrive."""
@@ -172,7 +179,7 @@ class Network:
         tag = self._compute_tag(frame)
         incarnations = self._incarnations
         fan = self._links.open_fan(sender, receivers)  # first: it may move ``lasts``
-        at, arrive, lasts = self._kernel.at, self._arrive, self._links.lasts
+        lasts = self._links.lasts
         for place in range(0, len(fan), LINK_FIELDS):
             receiver = fan[place]
             start_ns += up_ns
@@ -181,7 +188,7 @@ class Network:
             if at_ns < 0:
                 continue
             lasts[fan[place + NUMBER]] = at_ns
-            at(at_ns, arrive, Flight(
+            self._kernel.at(at_ns, self._upon_arrival, Flight(
                 sender, receiver, frame, size, incarnations[receiver], tag, None
             ))
 
@@ -228,7 +235,7 @@ class Network:
             elif not all_events:
                 continue
             flights += 1
-            self._kernel.at(at_ns, self._arrive, Flight(
+            self._kernel.at(at_ns, self._upon_arrival, Flight(
                 sender, receiver, frame, size, self._incarnations[receiver], known.tag, known
             ))
         # counters are settled once per spread, not per copy

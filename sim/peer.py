@@ -11,9 +11,11 @@ A crash never splits the handling of one input: what the node had begun is finis
 sent; what waits in the inbox is lost. Timers of a peer that crashed never fire.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Final, Protocol
+from typing import Final
 
+from node.compiling import mypyc_attr
 from node.effects import (
     Disconnect,
     Effect,
@@ -27,13 +29,13 @@ from node.effects import (
 )
 from node.events import Event
 from node.inputs import Input, Received, Submitted, TimerFired
-from node.types import Now
+from node.machine import Machine
 from node.work import WorkKind
 from sim.clocks import Clock
 from sim.costs import Prices
 from sim.journal import Journal
 from sim.kernel import Kernel
-from sim.network import NEVER_NS, Network
+from sim.network import NEVER_NS, Network, Receiver
 
 INPUT_BYTES: Final = 64
 """What a waiting input counts towards the inbox, besides its frame."""
@@ -46,31 +48,26 @@ DISK_BYTES: Final = int(WorkKind.DISK_BYTES)
 LINK_BYTES: Final = int(WorkKind.LINK_BYTES)
 
 
-class Machine(Protocol):
-    """What runs on a peer: a ``node.Node``, or an adversary with the same door."""
-
-    def handle(self, now: Now, happened: Input) -> tuple[Effect, ...]:
-        """Take one input; say what to do about it."""
-        ...
-
-
-class Observer(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Observer(ABC):
     """Who is told what the peers say; instants may lie ahead of the kernel's by the work."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def on_event(self, at_ns: int, peer: int, event: Event) -> None:
         """A node emitted a fact."""
-        ...
 
+    @abstractmethod
     def on_reply(self, at_ns: int, peer: int, reply: Reply) -> None:
         """A node answered a client."""
-        ...
 
+    @abstractmethod
     def on_disconnect(self, at_ns: int, peer: int, disconnect: Disconnect) -> None:
         """A node ends the link to another."""
-        ...
 
 
-class Peer:
+class Peer(Receiver):
     """One machine of the city. It is off until ``restart`` gives it a node.
 
     ``disk`` survives restarts. ``busy_ns`` is the processor's time, ``waited_ns`` that of

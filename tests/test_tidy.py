@@ -18,8 +18,8 @@ FUNCTION_LINES_MAX = 70
 LINE_MAX = 96
 
 PURE = {
-    "array", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq",
-    "itertools", "math", "operator", "struct", "typing",
+    "abc", "array", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib",
+    "heapq", "itertools", "math", "operator", "struct", "typing",
 }
 READING = {"csv", "difflib", "importlib", "io", "json", "pathlib", "re", "types", "zipfile",
            "zlib"}

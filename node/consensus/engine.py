@@ -5,10 +5,12 @@ and answers with outcomes, in the order in which they must be carried out. ``Per
 durable before the outcomes after it: an engine says nothing that it could forget.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from node.block import Block, Header
+from node.compiling import mypyc_attr
 from node.consensus.authorities import Authorities
 from node.effects import Emit, Persist, SetTimer, Worked
 from node.events import InputRefused
@@ -19,18 +21,25 @@ UNKNOWN_PEER: Final = -1
 """Stands in ``InputRefused`` for the peer, whom only the node knows."""
 
 
-class Application(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Application(ABC):
     """The node as its engine sees it."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def propose(self, now: Now, height: int) -> Block | None:
         """An unsealed block of round 0 on the head, by this node; None to let the turn pass."""
 
+    @abstractmethod
     def verify(self, now: Now, block: Block) -> None:
         """Raises InvalidBlock unless ``block`` may follow the head, executed and all."""
 
+    @abstractmethod
     def check_signature(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
         """Whether ``key`` signed ``message``."""
 
+    @abstractmethod
     def sign(self, message: bytes) -> Signature:
         """This node's signature of ``message``."""
 
@@ -59,9 +68,13 @@ class Behind:
 Outcome: TypeAlias = Say | Decide | Behind | SetTimer | Persist | Worked | Emit
 
 
-class Engine(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Engine(ABC):
     """One validator's part in agreeing on blocks."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def upon_head(
         self, now: Now, head: Header, authorities: Authorities | None = None
     ) -> list[Outcome]:
@@ -71,19 +84,23 @@ class Engine(Protocol):
         next block in order, which the engine folds itself.
         """
 
+    @abstractmethod
     def upon_message(self, now: Now, payload: bytes) -> list[Outcome]:
         """Raises InvalidMessage for what must cost its sender, and then nothing has changed.
 
         What is late, early or double is harmless and at most reported as ignored.
         """
 
+    @abstractmethod
     def upon_timer(self, now: Now, timer: tuple[str, int, int]) -> list[Outcome]:
         """A timer named ("block" | "round", height, round); stale ones do nothing."""
 
     @property
+    @abstractmethod
     def is_idle(self) -> bool:
         """Whether nothing is under way until the block timer."""
 
+    @abstractmethod
     def compute_digest(self) -> bytes:
         """A digest of all that the engine remembers."""
 

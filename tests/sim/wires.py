@@ -5,14 +5,15 @@ from collections.abc import Callable
 from node.effects import Disconnect, Effect, Reply
 from node.events import Event
 from node.inputs import Input, Received
+from node.machine import Machine
 from node.types import Now
 from sim.clocks import Clock
 from sim.costs import CostTable, Prices, price
 from sim.journal import Journal
 from sim.kernel import Kernel
 from sim.links import Links
-from sim.network import Network
-from sim.peer import Peer
+from sim.network import Network, Receiver
+from sim.peer import Observer, Peer
 from sim.rules import RuleSet
 from sim.streams import Streams
 from sim.topology import Topology, TopologyConfig
@@ -39,7 +40,7 @@ class Wires:
         self.kernel.run_until(self.kernel.now_ns + for_ns)
 
 
-class Sink:
+class Sink(Receiver):
     """Keeps (instant, receiver, sender, frame) in a list that all sinks share."""
 
     def __init__(self, wires: Wires, index: int, got: list[Got]) -> None:
@@ -77,7 +78,7 @@ def make_sinks(wires: Wires) -> list[Got]:
     return got
 
 
-class Script:
+class Script(Machine):
     """A machine that answers each input by a function, and keeps what it was told."""
 
     def __init__(self, answer: Callable[[Now, Input], tuple[Effect, ...]]) -> None:
@@ -93,7 +94,7 @@ class Script:
         return [happened.frame for _, happened in self.told if isinstance(happened, Received)]
 
 
-class Listener:
+class Listener(Observer):
     """Keeps what peers say."""
 
     def __init__(self) -> None:

@@ -48,7 +48,14 @@ from typing import Final
 from node.block import Header
 from node.codec import encode
 from node.consensus.authorities import Authorities, make_authorities
-from node.consensus.engine import CHECKED, Application, Behind, Outcome, make_ignored
+from node.consensus.engine import (
+    CHECKED,
+    Application,
+    Behind,
+    Engine,
+    Outcome,
+    make_ignored,
+)
 from node.consensus.qbft.buffer import Buffer
 from node.consensus.qbft.height import NO_ROOM, Height
 from node.consensus.qbft.lock import Lock, decode_lock
@@ -64,8 +71,8 @@ PAST_HEIGHT: Final = make_ignored("past height")
 UNVERIFIABLE: Final = make_ignored("unverifiable")
 
 
-class Controller:
-    """The QBFT engine of one node: an ``Engine``; call ``upon_head`` first."""
+class Controller(Engine):
+    """The QBFT engine of one node; call ``upon_head`` first."""
 
     __slots__ = (
         "_application", "_authorities", "_buffer", "_chain_id", "_decode", "_genesis",

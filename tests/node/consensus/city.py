@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from node.block import Block, Header, Vote, make_block, make_genesis_block, make_header
+from node.consensus import engine
 from node.consensus.authorities import make_authorities
 from node.consensus.engine import Behind, Decide, Say
 from node.consensus.qbft.controller import Controller
@@ -73,7 +74,7 @@ class Draws:
         return self.below(1_000_000) < ratio * 1_000_000
 
 
-class Application:
+class Application(engine.Application):
     """A chain of empty blocks; ``salt`` tells the blocks of one proposer apart."""
 
     def __init__(self, genesis, key):
