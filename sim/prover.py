@@ -1,14 +1,14 @@
 """Users check what relays tell them: receipt, Merkle path, header, seals, all for real.
 
 The header and seals of a block are the same for everyone whose transaction is in it, so they
-are checked once per height, and the path of each receipt by itself.
+are checked once per height; the path of each receipt is checked up to where it meets another.
 """
 
 from typing import Final
 
 from node.block import decode_block
 from node.errors import InvalidProof
-from node.merkle import MerkleTree, verify_path
+from node.merkle import MerkleTree, PathChecker
 from node.proof import InclusionProof, make_inclusion_proof, verify_inclusion
 from node.receipt import decode_receipt
 from sim.errors import InvariantBroken
@@ -30,14 +30,14 @@ class Prover:
         self._city = city
         self._executed: dict[int, tuple[MerkleTree, tuple[bytes, ...], tuple[bytes, ...]]] = {}
         self._trees: dict[int, tuple[MerkleTree, tuple[bytes, ...], dict[bytes, int]]] = {}
-        self._sealed: dict[int, bytes] = {}
+        self._sealed: dict[int, PathChecker] = {}
         self.checked = 0
 
     def verify(self, relay: int, height: int, transaction_ids: list[bytes]) -> int:
         """How many of these are proven to be in final block ``height``; all, or it raises."""
         city = self._city
         tree, receipts, index_of = self._get_tree(height)
-        proven_root = self._verify_sealed(relay, height, receipts)
+        paths = self._verify_sealed(relay, height, receipts)
         for transaction_id in transaction_ids:
             index = index_of.get(transaction_id)
             if index is None:
@@ -45,7 +45,7 @@ class Prover:
                     "receipts provable", city.kernel.now_ns,
                     f"relay {relay} has no receipt for {transaction_id.hex()[:16]}",
                 )
-            verify_path(proven_root, receipts[index], index, tree.count, tree.prove(index))
+            paths.verify(receipts[index], index, tree.prove(index))
         assert transaction_ids, "nobody asks for nothing"
         self.checked += len(transaction_ids)
         return len(transaction_ids)
@@ -81,10 +81,12 @@ class Prover:
             known = self._trees[height] = (tree, receipts, index_of)
         return known
 
-    def _verify_sealed(self, relay: int, height: int, receipts: tuple[bytes, ...]) -> bytes:
-        root = self._sealed.get(height)
-        if root is not None:
-            return root
+    def _verify_sealed(
+        self, relay: int, height: int, receipts: tuple[bytes, ...]
+    ) -> PathChecker:
+        known = self._sealed.get(height)
+        if known is not None:
+            return known
         city = self._city
         node = city.get_node(city.topology.config.validators + relay)
         assert node is not None
@@ -102,7 +104,7 @@ class Prover:
                 f"relay {relay} at height {height}: {error}",
             ) from error
         assert receipt == decode_receipt(receipts[0])
-        self._sealed[height] = block.header.receipts_root
+        paths = self._sealed[height] = PathChecker(block.header.receipts_root, len(receipts))
         if len(self._sealed) > BLOCKS_KEPT:
             del self._sealed[next(iter(self._sealed))]
-        return block.header.receipts_root
+        return paths

@@ -1,9 +1,11 @@
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.errors import InvalidProof
-from node.merkle import EMPTY_ROOT, MerkleTree, compute_root, verify_path
+from node.merkle import EMPTY_ROOT, MerkleTree, PathChecker, compute_root, verify_path
 
 # Certificate Transparency's reference tree: eight inputs and the root after each
 LEAVES = [bytes.fromhex(text) for text in (
@@ -83,3 +85,66 @@ def test_a_node_does_not_pass_for_a_leaf():
 
 def test_doubling_the_last_leaf_changes_the_root():
     assert compute_root(LEAVES[:3]) != compute_root([*LEAVES[:3], LEAVES[2]])
+
+
+class Counted(bytes):
+    """A sibling that counts how often it was hashed with another."""
+
+    hashed = 0
+
+    def __add__(self, other):
+        Counted.hashed += 1
+        return bytes(self) + other
+
+    def __radd__(self, other):
+        Counted.hashed += 1
+        return other + bytes(self)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 13, 100])
+def test_all_leaves_together_hash_each_inner_node_once_or_twice(count, monkeypatch):
+    leaves = [bytes([index]) for index in range(count)]
+    tree = MerkleTree(leaves)
+    checker = PathChecker(tree.root, count)
+    monkeypatch.setattr(Counted, "hashed", 0)
+    for index, leaf in enumerate(leaves):
+        checker.verify(leaf, index, tuple(map(Counted, tree.prove(index))))
+    # each leaf with its sibling, and one more step for the first of two that meet
+    assert Counted.hashed <= 2 * count
+    monkeypatch.setattr(Counted, "hashed", 0)
+    for index, leaf in enumerate(leaves):
+        verify_path(tree.root, leaf, index, count, tuple(map(Counted, tree.prove(index))))
+    assert Counted.hashed == sum(len(tree.prove(index)) for index in range(count))
+
+
+STEPS = st.lists(st.tuples(
+    st.integers(0, 12), st.integers(0, 12), st.integers(0, 12),
+    st.sampled_from(["", "short", "long", "swapped", "changed"]),
+), max_size=30)
+
+
+@given(st.integers(1, 12), STEPS)
+def test_a_checker_of_many_paths_says_of_each_what_is_said_of_it_alone(count, steps):
+    tree = MerkleTree([bytes([index]) for index in range(count)])
+    checker = PathChecker(tree.root, count)
+    for leaf, index, proven, change in steps:
+        path = list(tree.prove(proven % count))
+        if change == "short":
+            path = path[:-1]
+        elif change == "long":
+            path.append(bytes(32))
+        elif change == "swapped":
+            path.reverse()
+        elif change == "changed" and path:
+            path[leaf % len(path)] = bytes(32)
+        try:
+            verify_path(tree.root, bytes([leaf]), index, count, path)
+            expected = None
+        except InvalidProof as error:
+            expected = error.reason
+        try:
+            checker.verify(bytes([leaf]), index, tuple(path))
+            said = None
+        except InvalidProof as error:
+            said = error.reason
+        assert said == expected
