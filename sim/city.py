@@ -328,7 +328,7 @@ class City(Observer):
         peer.serve(WorkKind.SERVE_READ, requests)
 
     def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """Peers are about to check this signature: a notary, if there is one, does it first."""
+        """Made in this process, it holds; a notary, if there is one, sees to that."""
         if isinstance(self.work, SharedWork):
             self.work.ask_check(key, message, signature)
 

@@ -74,7 +74,7 @@ class City(Protocol):
         ...
 
     def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """Peers are about to check this signature: whoever can may do it ahead."""
+        """This signature was made here, and peers are about to check it."""
         ...
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:

@@ -1,10 +1,11 @@
-"""A process that checks signatures as they are made, and makes those that will be asked next.
+"""A process that checks what peers here have signed, and makes signatures that they will want.
 
-What the virtual peers of this process sign, they check a moment later, when it has reached
-another peer. And what two of them sign in turn, all of them will: a block's Prepare and seal
-are the same bytes for every validator. Meanwhile a second processor core can have done it.
-Whoever asks before the answer is there signs or checks for itself, so that nothing depends on
-how quick the process is: an Ed25519 signature is determined by key and message.
+A signature that this process made holds, so nobody waits until that is seen; that it is seen is
+what the notary is for, and it ends, and the run with it, at one that does not. And what two
+peers sign in turn, all of them will: a block's Prepare and seal are the same bytes for every
+validator. Meanwhile a second processor core can have made them. Whoever asks before the answer
+is there signs for itself, so that nothing depends on how quick the process is: an Ed25519
+signature is determined by key and message.
 """
 
 import multiprocessing
@@ -22,13 +23,20 @@ from sim.workers import WorkerDied, hold_interrupt
 MESSAGE_BYTES: Final = 32
 """Peers sign digests; anything else is left to whoever asks."""
 
-ANSWER_BYTES: Final = 64
-RECORD_BYTES: Final = 32 + MESSAGE_BYTES + ANSWER_BYTES
+SIGNATURE_BYTES: Final = 64
+RECORD_BYTES: Final = 32 + MESSAGE_BYTES + SIGNATURE_BYTES
+ANSWER_BYTES: Final = 1 + SIGNATURE_BYTES
 WAITING_MAX: Final = 512
 """Records on the way there, which is about what the pipe takes without waiting."""
 
-BLANK: Final = bytes(ANSWER_BYTES)
-"""Asked, a signature that is to be made; answered, one that does not hold."""
+GATHERED_MAX: Final = 32
+"""Checks that are handed over together: nobody waits for them, and each call costs."""
+
+BLANK: Final = bytes(SIGNATURE_BYTES)
+"""In place of a signature that is to be made."""
+
+MADE, CHECKED = b"\0", b"\1"
+"""What an answer begins with: then comes a signature, or how many records were checked."""
 
 _JOIN_S = 5.0
 
@@ -39,20 +47,25 @@ Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 class Notary:
     """Signatures on their way to be made or checked; ``close`` ends the process.
 
-    It signs for those whose ``seeds`` it is given, by their public keys, and checks for all.
-    Raises WorkerDied if the process ends by itself.
+    It signs for those whose ``seeds`` it is given, by their public ``keys``, and checks for
+    all. ``waiting`` counts the records that it has and has not checked. Raises WorkerDied if
+    the process ended by itself, which it does at a signature that does not hold.
     """
 
-    __slots__ = ("_connection", "_file", "_keys", "_rest", "_waiting", "process")
+    __slots__ = ("_connection", "_file", "_gathered", "_made", "_rest", "_signing", "keys",
+                 "process", "waiting")
 
     def __init__(self, seeds: Mapping[PublicKey, bytes]) -> None:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
         self._connection: Connection[bytes, bytes] = mine
         self._file = mine.fileno()
-        self._keys = tuple(seeds)
-        self._waiting: deque[Record] = deque()
+        self.keys = tuple(seeds)
+        self._gathered: list[Record] = []
+        self._signing: deque[tuple[PublicKey, bytes]] = deque()
+        self._made: list[Record] = []
         self._rest = b""
+        self.waiting = 0
         self.process = context.Process(
             target=run_notary, args=(tuple(seeds.values()), theirs), daemon=True
         )
@@ -61,37 +74,81 @@ class Notary:
         theirs.close()
         os.set_blocking(self._file, False)
 
-    @property
-    def waiting(self) -> int:
-        """How many were asked and not taken."""
-        return len(self._waiting)
-
     def fileno(self) -> int:
         """The pipe's, for whoever wants to wait for answers."""
         return self._file
 
-    def check(self, key: PublicKey, message: bytes, signature: Signature) -> None:
-        """Have it checked, unless too much waits already."""
-        if len(message) == MESSAGE_BYTES and signature != BLANK:
-            self._ask([(key, message, signature)])
+    def check(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
+        """Have it checked some time; whether it will be, or too much waits already."""
+        if len(message) != MESSAGE_BYTES or signature == BLANK:
+            return False
+        if len(self._gathered) >= GATHERED_MAX and not self._ask([]):
+            return False
+        self._gathered.append((key, message, signature))
+        return True
 
     def sign(self, message: bytes, signed: Collection[PublicKey]) -> bool:
-        """Have all sign it, and check that, who have not ``signed``; whether they will.
+        """Have all sign it who have not ``signed``, and check that; whether they will.
 
         Nobody will if one who signed is not of them, or too much waits already.
         """
-        if len(message) != MESSAGE_BYTES or not all(key in self._keys for key in signed):
+        if len(message) != MESSAGE_BYTES or not all(key in self.keys for key in signed):
             return False
-        return self._ask([
-            (key, message, BLANK) for key in self._keys if key not in signed
-        ])
+        keys = [key for key in self.keys if key not in signed]
+        if not self._ask([(key, message, BLANK) for key in keys]):
+            return False
+        self._signing.extend((key, message) for key in keys)
+        return True
 
     def take(self) -> list[Record]:
-        """Those of what was asked that were found valid since the last call."""
+        """The signatures that were made since the last call."""
+        self._read_answers()
+        made, self._made = self._made, []
+        return made
+
+    def close(self) -> None:
+        """Nothing more is wanted: it checks what it has and ends. Twice is harmless.
+
+        Raises WorkerDied if it ended before that, as it does if a signature does not hold.
+        """
+        if self._connection.closed:
+            return
+        try:
+            os.set_blocking(self._file, True)
+            while self._gathered and not self._ask([]):
+                pass  # it has read answers, and waited for them
+        finally:
+            self._connection.close()
+            self.process.join(_JOIN_S)  # it reads the pipe's end
+            if self.process.exitcode is None:
+                self.process.kill()
+                self.process.join()
+        if self.process.exitcode:
+            raise self._bury()
+
+    def _ask(self, records: list[Record]) -> bool:
+        """Hand over these, and what was gathered behind them; all or nothing."""
+        asked = records + self._gathered
+        if self.waiting + len(asked) > WAITING_MAX:
+            self._read_answers()
+            if self.waiting + len(asked) > WAITING_MAX:
+                return False
+        try:
+            written = os.write(self._file, b"".join([b"".join(record) for record in asked]))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._bury() from error
+        assert written == len(asked) * RECORD_BYTES, "the pipe takes all that may wait"
+        self.waiting += len(asked)
+        self._gathered = []
+        return True
+
+    def _read_answers(self) -> None:
         try:
             read = os.read(self._file, WAITING_MAX * ANSWER_BYTES)
         except BlockingIOError:
-            return []
+            return
         except OSError as error:
             raise self._bury() from error
         if not read:
@@ -99,35 +156,14 @@ class Notary:
         answers = self._rest + read
         whole = len(answers) - len(answers) % ANSWER_BYTES
         self._rest = answers[whole:]
-        taken: list[Record] = []
         for at in range(0, whole, ANSWER_BYTES):
-            key, message, _ = self._waiting.popleft()
-            signature = answers[at : at + ANSWER_BYTES]
-            if signature != BLANK:
-                taken.append((key, message, signature))
-        return taken
-
-    def close(self) -> None:
-        """Nothing more is wanted. Closing twice is harmless."""
-        self._connection.close()
-        self.process.join(_JOIN_S)  # it reads the pipe's end
-        if self.process.exitcode is None:
-            self.process.kill()
-            self.process.join()
-
-    def _ask(self, records: list[Record]) -> bool:
-        if len(self._waiting) + len(records) > WAITING_MAX:
-            return False
-        asked = b"".join([part for record in records for part in record])
-        try:
-            written = os.write(self._file, asked)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise self._bury() from error
-        assert written == len(records) * RECORD_BYTES, "the pipe takes all that may wait"
-        self._waiting.extend(records)
-        return True
+            content = answers[at + 1 : at + ANSWER_BYTES]
+            if answers[at : at + 1] == MADE:
+                key, message = self._signing.popleft()
+                self._made.append((key, message, content))
+            else:
+                self.waiting -= int.from_bytes(content, "big")
+        assert self.waiting >= 0
 
     def _bury(self) -> WorkerDied:
         self.process.join(_JOIN_S)
@@ -135,34 +171,64 @@ class Notary:
 
 
 def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -> None:
-    """The process's whole life: a signature for each record, in order, until the pipe ends."""
+    """The process's whole life: what is to be signed first, then checks, until the pipe ends.
+
+    It ends by AssertionError at a signature that does not hold.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # both go to all; the simulation decides
     identities = [Identity(seed) for seed in seeds]
     signers = {identity.public: identity for identity in identities}
     file = connection.fileno()
+    unchecked: deque[Record] = deque()
     rest = b""
+    checked = 0
     while True:
+        os.set_blocking(file, not unchecked)
         try:
             read = os.read(file, RECORD_BYTES * WAITING_MAX)
+        except BlockingIOError:
+            pass
         except OSError:
-            return
-        if not read:
-            return
-        rest += read
+            break
+        else:
+            if not read:
+                break
+            rest += read
         whole = len(rest) - len(rest) % RECORD_BYTES
         for at in range(0, whole, RECORD_BYTES):
-            try:
+            key, message, signature = _split(rest[at : at + RECORD_BYTES])
+            if signature == BLANK:
+                signature = signers[key].sign(message)
                 # at once, not all together: somebody may be about to ask
-                os.write(file, answer(rest[at : at + RECORD_BYTES], signers))
-            except OSError:
-                return
+                _answer(file, MADE + signature)
+            unchecked.append((key, message, signature))
         rest = rest[whole:]
+        if unchecked:
+            check_one(unchecked)
+            checked += 1
+        if checked and (checked == GATHERED_MAX or not unchecked):
+            _answer(file, CHECKED + checked.to_bytes(SIGNATURE_BYTES, "big"))
+            checked = 0
+    while unchecked:
+        check_one(unchecked)
 
 
-def answer(record: bytes, signers: Mapping[PublicKey, Identity]) -> Signature:
-    """The record's signature, made first if it is BLANK; BLANK if it does not hold."""
-    key, message, signature = record[:32], record[32:64], record[64:]
-    if signature == BLANK:
-        signature = signers[key].sign(message)
-    return signature if is_signature_valid(key, message, signature) else BLANK
+def check_one(unchecked: deque[Record]) -> None:
+    """Check the first and drop it. Raises AssertionError if it does not hold."""
+    key, message, signature = unchecked.popleft()
+    assert is_signature_valid(key, message, signature), (
+        f"a signature made here does not hold: key {key.hex()}, message {message.hex()}"
+    )
+
+
+def _split(record: bytes) -> Record:
+    return record[:32], record[32:64], record[64:]
+
+
+def _answer(file: int, answer: bytes) -> None:
+    assert len(answer) == ANSWER_BYTES
+    try:
+        os.write(file, answer)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # nobody wants to know any more; what is unchecked is checked all the same

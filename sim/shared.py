@@ -72,9 +72,9 @@ class _Failed:
 class SharedWork(Work):
     """A ``Work`` that remembers by content, bounded, for all nodes of one process.
 
-    ``computed`` counts the calls that were not answered from memory. A ``notary`` checks in
-    its own process what peers sign here, and signs for the others what two of them signed,
-    ahead of need.
+    ``computed`` counts the calls that were not answered from memory. What peers sign here
+    holds: a ``notary`` checks it in its own process, and ends the run if it does not. It also
+    signs for the others what two of them signed, ahead of need.
     """
 
     __slots__ = ("_ahead", "_boxes", "_memos", "_signatures", "_signers", "computed", "notary")
@@ -125,10 +125,6 @@ class SharedWork(Work):
         known = memo.young.get(signature) or memo.old.get(signature)
         if known == (key, message):
             return True
-        if self.notary is not None:
-            self._take(self.notary)
-            if memo.young.get(signature) == (key, message):
-                return True
         if not is_signature_valid(key, message, signature):
             return False
         self.computed += 1
@@ -147,12 +143,14 @@ class SharedWork(Work):
             if known is not None:
                 return known
         signature = identity.sign(message)
-        if first is not _ASKED:  # otherwise its check is on its way as well
-            notary.check(key, message, signature)
-            if first is None:
-                self._signers.put(message, key)
-            elif isinstance(first, bytes) and first != key:
-                self._ask_ahead(notary, message, (first, key))
+        # of what it was asked to sign the notary makes and checks this one as well
+        is_known = first is _ASKED and key in notary.keys
+        if is_known or notary.check(key, message, signature):
+            self._remember_made(key, message, signature)
+        if first is None:
+            self._signers.put(message, key)
+        elif isinstance(first, bytes) and first != key:
+            self._ask_ahead(notary, message, (first, key))
         return signature
 
     def _ask_ahead(self, notary: Notary, message: bytes, signed: tuple[bytes, bytes]) -> None:
@@ -169,15 +167,17 @@ class SharedWork(Work):
 
     def _take(self, notary: Notary) -> None:
         for key, message, signature in notary.take():
-            self.computed += 1
-            self._signatures.put(signature, (key, message))
-            if self._signers.get(message) is _ASKED:
-                self._ahead.put(key + message, signature)
+            self._remember_made(key, message, signature)
+            self._ahead.put(key + message, signature)
+
+    def _remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
+        self.computed += 1
+        self._signatures.put(signature, (key, message))
 
     def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """Have the notary check it, if there is one: somebody here will ask soon."""
-        if self.notary is not None:
-            self.notary.check(key, message, signature)
+        """What this process has signed holds: the notary, if there is one, sees to that."""
+        if self.notary is not None and self.notary.check(key, message, signature):
+            self._remember_made(key, message, signature)
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

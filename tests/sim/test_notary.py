@@ -3,11 +3,21 @@
 import os
 import select
 import signal
+import socket
+from contextlib import ExitStack
 
 import pytest
 
 from node.crypto import Identity, is_signature_valid
-from sim.notary import BLANK, WAITING_MAX, Notary
+from sim.notary import (
+    ANSWER_BYTES,
+    BLANK,
+    GATHERED_MAX,
+    MADE,
+    WAITING_MAX,
+    Notary,
+    run_notary,
+)
 from sim.shared import SharedWork
 from sim.workers import WorkerDied
 
@@ -39,7 +49,7 @@ def wait(notary):
 
 
 def take_all(notary):
-    """All that was asked and holds."""
+    """All that was made of what was asked; it has checked it, too."""
     taken = []
     while notary.waiting:
         wait(notary)
@@ -47,19 +57,54 @@ def take_all(notary):
     return taken
 
 
-def test_what_is_valid_comes_back_in_order_and_what_is_not_does_not(notary):
-    good = ALICE.sign(MESSAGE)
-    other = BOB.sign(MESSAGE)
-    notary.check(ALICE.public, MESSAGE, good)
-    notary.check(ALICE.public, MESSAGE, other)
-    notary.check(BOB.public, MESSAGE, other)
-    assert take_all(notary) == [(ALICE.public, MESSAGE, good), (BOB.public, MESSAGE, other)]
+def test_what_holds_is_checked_and_nothing_comes_back(notary):
+    for number in range(3 * GATHERED_MAX):
+        message = number.to_bytes(32, "big")
+        assert notary.check(ALICE.public, message, ALICE.sign(message))
+    assert notary.waiting == 2 * GATHERED_MAX, "the last are still gathered"
+    assert take_all(notary) == []
+    notary.close()
+    assert notary.process.exitcode == 0
+
+
+@pytest.mark.parametrize("gathered", [0, GATHERED_MAX])
+def test_one_that_does_not_hold_ends_it_and_is_named(gathered, capfd):
+    notary = Notary(dict(zip(KEYS, SEEDS, strict=True)))
+    for number in range(gathered):
+        message = number.to_bytes(32, "big")
+        assert notary.check(ALICE.public, message, ALICE.sign(message))
+    assert notary.check(ALICE.public, MESSAGE, BOB.sign(MESSAGE))
+    with pytest.raises(WorkerDied, match="ended unexpectedly"):
+        notary.close()
+    assert f"does not hold: key {ALICE.public.hex()}" in capfd.readouterr().err
+    notary.close()
 
 
 def test_it_signs_as_those_would_who_have_not_signed(notary):
     assert notary.sign(MESSAGE, (KEYS[1], KEYS[3]))
     expected = [(KEYS[at], MESSAGE, IDENTITIES[at].sign(MESSAGE)) for at in (0, 2, 4)]
     assert take_all(notary) == expected
+
+
+@pytest.fixture
+def handlers():
+    """Whoever runs a notary's loop here ignores signals from then on."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_it_signs_before_it_checks():
+    checks = b"".join(ALICE.public + MESSAGE + ALICE.sign(MESSAGE) for _ in range(3))
+    with ExitStack() as stack:
+        mine, theirs = map(stack.enter_context, socket.socketpair())
+        mine.sendall(checks + BOB.public + MESSAGE + BLANK)
+        mine.shutdown(socket.SHUT_WR)
+        run_notary(SEEDS, theirs)
+        answers = mine.recv(10 * ANSWER_BYTES)
+    assert answers[:ANSWER_BYTES] == MADE + BOB.sign(MESSAGE)
 
 
 def test_nobody_signs_what_a_stranger_signed(notary):
@@ -77,23 +122,26 @@ def test_more_than_may_wait_is_left_to_whoever_asks(notary):
 
 
 def test_only_digests_are_signed_and_checked_there(notary):
-    notary.check(ALICE.public, b"short", ALICE.sign(b"short"))
+    assert not notary.check(ALICE.public, b"short", ALICE.sign(b"short"))
     assert not notary.sign(b"short", (ALICE.public, BOB.public))
     assert notary.waiting == 0
 
 
 def test_what_asks_to_sign_is_not_taken_for_a_signature(notary):
-    notary.check(ALICE.public, MESSAGE, BLANK)
+    assert not notary.check(ALICE.public, MESSAGE, BLANK)
     assert notary.waiting == 0
 
 
-def test_a_process_that_ended_is_named(notary):
+def test_a_process_that_ended_is_named():
+    notary = Notary(dict(zip(KEYS, SEEDS, strict=True)))
     notary.process.kill()
     notary.process.join()
     with pytest.raises(WorkerDied, match="ended unexpectedly"):
         notary.take()
     with pytest.raises(WorkerDied, match="ended unexpectedly"):
         notary.sign(MESSAGE, (ALICE.public, BOB.public))
+    with pytest.raises(WorkerDied, match="ended unexpectedly"):
+        notary.close()
 
 
 def test_shared_work_gives_the_same_answers_with_it(work):
@@ -103,13 +151,20 @@ def test_shared_work_gives_the_same_answers_with_it(work):
     assert not work.check_signature(ALICE.public, b"n" * 32, signature)
 
 
+def test_what_others_signed_is_checked_by_whoever_asks(work, notary):
+    forged = BOB.sign(MESSAGE)
+    work.sign(ALICE, MESSAGE)
+    assert not work.check_signature(ALICE.public, MESSAGE, forged)
+    assert work.check_signature(BOB.public, MESSAGE, forged)
+    assert notary.waiting == 0
+
+
 def test_what_a_second_one_signs_is_signed_ahead_for_the_others(work, notary):
     work.sign(ALICE, MESSAGE)
-    assert notary.waiting == 1, "a Proposal or a bundle has one signer"
     work.sign(ALICE, MESSAGE)
-    assert notary.waiting == 2, "again by the same one"
+    assert notary.waiting == 0, "a Proposal or a bundle has one signer: its check can wait"
     work.sign(BOB, MESSAGE)
-    assert notary.waiting == 2 + 1 + 3
+    assert notary.waiting == 3 + 3
     signatures = [work.sign(identity, MESSAGE) for identity in IDENTITIES]
     assert signatures == [identity.sign(MESSAGE) for identity in IDENTITIES]
     assert all(
@@ -137,13 +192,12 @@ def test_whose_signature_is_there_need_not_sign_and_it_counts_as_checked(work, n
     first, second, third = [Watched(seed) for seed in SEEDS[:3]]
     work.sign(first, MESSAGE)
     work.sign(second, MESSAGE)
-    while notary.waiting:
-        wait(notary)
-        assert not work.check_signature(KEYS[4], MESSAGE, bytes(64))
+    wait(notary)  # the first that it makes is the third's
+    signature = work.sign(third, MESSAGE)
     computed = work.computed
-    assert work.check_signature(third.public, MESSAGE, work.sign(third, MESSAGE))
+    assert work.check_signature(third.public, MESSAGE, signature)
     assert (first.signed, second.signed, third.signed) == (1, 1, 0)
-    assert work.computed == computed == len(KEYS)
+    assert work.computed == computed
 
 
 @pytest.fixture
@@ -166,12 +220,26 @@ def test_whose_signature_is_not_there_yet_signs_at_once(work, stopped):
     assert (third.public, MESSAGE, signature) in take_all(stopped)
 
 
-def test_when_too_much_waits_everybody_signs(work, stopped):
+def fill(notary):
+    """Ask until it takes no more."""
+    number = 0
+    while True:
+        message = number.to_bytes(32, "big")
+        if not notary.check(ALICE.public, message, ALICE.sign(message)):
+            return
+        number += 1
+
+
+def test_when_too_much_waits_everybody_signs_and_whoever_asks_checks(work, stopped):
     third = Watched(SEEDS[2])
-    for number in range(WAITING_MAX):  # the pipe may hold less
-        stopped.check(ALICE.public, number.to_bytes(32, "big"), b"s" * 64)
+    fill(stopped)
     full = stopped.waiting
     for identity in (ALICE, BOB, third):
-        assert work.sign(identity, MESSAGE) == identity.sign(MESSAGE)
+        computed = work.computed
+        signature = work.sign(identity, MESSAGE)
+        assert signature == identity.sign(MESSAGE)
+        assert work.computed == computed, "nobody has seen that it holds"
+        assert work.check_signature(identity.public, MESSAGE, signature)
+        assert work.computed == computed + 1
     assert third.signed == 2
     assert stopped.waiting == full
