@@ -327,10 +327,10 @@ class City(Observer):
             return
         peer.serve(WorkKind.SERVE_READ, requests)
 
-    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """Made in this process, it holds; a notary, if there is one, sees to that."""
+    def remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """This process has signed it: it holds, if there is a notary who sees to that."""
         if isinstance(self.work, SharedWork):
-            self.work.ask_check(key, message, signature)
+            self.work.remember_made(key, message, signature)
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

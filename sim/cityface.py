@@ -73,8 +73,8 @@ class City(Protocol):
         """So many read requests come to a relay, counted and charged as one batch."""
         ...
 
-    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """This signature was made here, and peers are about to check it."""
+    def remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """This process has signed it itself, and peers are about to check it."""
         ...
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:

@@ -153,7 +153,7 @@ class Desk:
                 self._identity, self._city.chain_id, job.kind, self._nonce, job.payload
             )
             transaction_id, signature = _read_signed(encoded)
-            self._city.ask_check(self._identity.public, transaction_id, signature)
+            self._city.remember_made(self._identity.public, transaction_id, signature)
             sent = _Sent(encoded, transaction_id, job.done)
             flight[self._nonce] = sent
             self._by_id[sent.id] = self._nonce

@@ -6,10 +6,13 @@ peers sign in turn, all of them will: a block's Prepare and seal are the same by
 validator. Meanwhile a second processor core can have made them. Whoever asks before the answer
 is there signs for itself, so that nothing depends on how quick the process is: an Ed25519
 signature is determined by key and message.
+
+The parent never waits to write, so that the process may: they cannot wait for each other.
 """
 
 import multiprocessing
 import os
+import select
 import signal
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
@@ -18,6 +21,7 @@ from typing import Final, TypeAlias
 
 from node.crypto import Identity, is_signature_valid
 from node.types import PublicKey, Signature
+from sim.errors import SimError
 from sim.workers import WorkerDied, hold_interrupt
 
 MESSAGE_BYTES: Final = 32
@@ -27,7 +31,7 @@ SIGNATURE_BYTES: Final = 64
 RECORD_BYTES: Final = 32 + MESSAGE_BYTES + SIGNATURE_BYTES
 ANSWER_BYTES: Final = 1 + SIGNATURE_BYTES
 WAITING_MAX: Final = 512
-"""Records on the way there, which is about what the pipe takes without waiting."""
+"""Records handed over and not known to be checked; the pipe takes as many without waiting."""
 
 GATHERED_MAX: Final = 32
 """Checks that are handed over together: nobody waits for them, and each call costs."""
@@ -39,20 +43,34 @@ MADE, CHECKED = b"\0", b"\1"
 """What an answer begins with: then comes a signature, or how many records were checked."""
 
 _JOIN_S = 5.0
+_PATIENCE_S = 10.0
+"""It answers every few milliseconds; who takes as long as this stands still."""
 
 Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 """Key, message, signature."""
 
 
+class SignaturesUnchecked(SimError):
+    """A run has ended, and signatures on which it rests were not checked."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the notary has not checked {count} signatures and made no progress for "
+            f"{_PATIENCE_S:.0f} s; run again with less beside it"
+        )
+        self.count = count
+
+
 class Notary:
     """Signatures on their way to be made or checked; ``close`` ends the process.
 
-    It signs for those whose ``seeds`` it is given, by their public ``keys``, and checks for
-    all. ``waiting`` counts the records that it has and has not checked. Raises WorkerDied if
-    the process ended by itself, which it does at a signature that does not hold.
+    It signs for those whose ``seeds`` it is given, by their public keys, and checks for
+    all. ``waiting`` counts the records that were handed over and are not known to be checked.
+    Raises WorkerDied if the process ended by itself, which it does at a signature that does not
+    hold.
     """
 
-    __slots__ = ("_connection", "_file", "_gathered", "_made", "_rest", "_signing", "keys",
+    __slots__ = ("_connection", "_file", "_gathered", "_keys", "_made", "_rest", "_signing",
                  "process", "waiting")
 
     def __init__(self, seeds: Mapping[PublicKey, bytes]) -> None:
@@ -60,7 +78,7 @@ class Notary:
         mine, theirs = context.Pipe()
         self._connection: Connection[bytes, bytes] = mine
         self._file = mine.fileno()
-        self.keys = tuple(seeds)
+        self._keys = tuple(seeds)
         self._gathered: list[Record] = []
         self._signing: deque[tuple[PublicKey, bytes]] = deque()
         self._made: list[Record] = []
@@ -80,6 +98,7 @@ class Notary:
 
     def check(self, key: PublicKey, message: bytes, signature: Signature) -> bool:
         """Have it checked some time; whether it will be, or too much waits already."""
+        assert not self._connection.closed
         if len(message) != MESSAGE_BYTES or signature == BLANK:
             return False
         if len(self._gathered) >= GATHERED_MAX and not self._ask([]):
@@ -92,9 +111,11 @@ class Notary:
 
         Nobody will if one who signed is not of them, or too much waits already.
         """
-        if len(message) != MESSAGE_BYTES or not all(key in self.keys for key in signed):
+        if len(message) != MESSAGE_BYTES or not all(key in self._keys for key in signed):
             return False
-        keys = [key for key in self.keys if key not in signed]
+        keys = [key for key in self._keys if key not in signed]
+        if len(self._made) > WAITING_MAX:
+            return False
         if not self._ask([(key, message, BLANK) for key in keys]):
             return False
         self._signing.extend((key, message) for key in keys)
@@ -106,25 +127,22 @@ class Notary:
         made, self._made = self._made, []
         return made
 
-    def close(self) -> None:
-        """Nothing more is wanted: it checks what it has and ends. Twice is harmless.
+    def finish(self) -> None:
+        """Wait until all is checked. Raises SignaturesUnchecked if it makes no progress."""
+        while self._gathered or self.waiting:
+            if self._gathered and self._ask([]):
+                continue
+            if not select.select([self._file], [], [], _PATIENCE_S)[0]:
+                raise SignaturesUnchecked(len(self._gathered) + self.waiting)
+            self._read_answers()
 
-        Raises WorkerDied if it ended before that, as it does if a signature does not hold.
-        """
-        if self._connection.closed:
-            return
-        try:
-            os.set_blocking(self._file, True)
-            while self._gathered and not self._ask([]):
-                pass  # it has read answers, and waited for them
-        finally:
-            self._connection.close()
-            self.process.join(_JOIN_S)  # it reads the pipe's end
-            if self.process.exitcode is None:
-                self.process.kill()
-                self.process.join()
-        if self.process.exitcode:
-            raise self._bury()
+    def close(self) -> None:
+        """Nothing more is wanted, checked or not. Closing twice is harmless."""
+        self._connection.close()
+        self.process.join(_JOIN_S)  # it reads the pipe's end
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
 
     def _ask(self, records: list[Record]) -> bool:
         """Hand over these, and what was gathered behind them; all or nothing."""
@@ -184,16 +202,13 @@ def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -
     rest = b""
     checked = 0
     while True:
-        os.set_blocking(file, not unchecked)
-        try:
-            read = os.read(file, RECORD_BYTES * WAITING_MAX)
-        except BlockingIOError:
-            pass
-        except OSError:
-            break
-        else:
+        if not unchecked or select.select([file], [], [], 0)[0]:
+            try:
+                read = os.read(file, RECORD_BYTES * WAITING_MAX)
+            except OSError:
+                return
             if not read:
-                break
+                return
             rest += read
         whole = len(rest) - len(rest) % RECORD_BYTES
         for at in range(0, whole, RECORD_BYTES):
@@ -205,16 +220,14 @@ def run_notary(seeds: Iterable[bytes], connection: "Connection[bytes, bytes]") -
             unchecked.append((key, message, signature))
         rest = rest[whole:]
         if unchecked:
-            check_one(unchecked)
+            _check_one(unchecked)
             checked += 1
         if checked and (checked == GATHERED_MAX or not unchecked):
             _answer(file, CHECKED + checked.to_bytes(SIGNATURE_BYTES, "big"))
             checked = 0
-    while unchecked:
-        check_one(unchecked)
 
 
-def check_one(unchecked: deque[Record]) -> None:
+def _check_one(unchecked: deque[Record]) -> None:
     """Check the first and drop it. Raises AssertionError if it does not hold."""
     key, message, signature = unchecked.popleft()
     assert is_signature_valid(key, message, signature), (
@@ -231,4 +244,4 @@ def _answer(file: int, answer: bytes) -> None:
     try:
         os.write(file, answer)
     except (BrokenPipeError, ConnectionResetError):
-        return  # nobody wants to know any more; what is unchecked is checked all the same
+        return  # nobody wants to know any more, as the next read will show

@@ -143,10 +143,7 @@ class SharedWork(Work):
             if known is not None:
                 return known
         signature = identity.sign(message)
-        # of what it was asked to sign the notary makes and checks this one as well
-        is_known = first is _ASKED and key in notary.keys
-        if is_known or notary.check(key, message, signature):
-            self._remember_made(key, message, signature)
+        self.remember_made(key, message, signature)
         if first is None:
             self._signers.put(message, key)
         elif isinstance(first, bytes) and first != key:
@@ -166,18 +163,14 @@ class SharedWork(Work):
         return known
 
     def _take(self, notary: Notary) -> None:
-        for key, message, signature in notary.take():
-            self._remember_made(key, message, signature)
+        for key, message, signature in notary.take():  # which checks what it makes
+            self._signatures.put(signature, (key, message))
             self._ahead.put(key + message, signature)
 
-    def _remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
-        self.computed += 1
-        self._signatures.put(signature, (key, message))
-
-    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
-        """What this process has signed holds: the notary, if there is one, sees to that."""
+    def remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
+        """This process has signed it: it holds, if there is a notary who sees to that."""
         if self.notary is not None and self.notary.check(key, message, signature):
-            self._remember_made(key, message, signature)
+            self._signatures.put(signature, (key, message))
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:
         """A worker process has checked that this signature holds."""

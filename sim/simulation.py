@@ -114,12 +114,13 @@ class Simulation:
         try:
             self._start()
             self._advance(progress, began_s, floor)
+            self._finish()
         except InvariantBroken as error:
             self.broken = error
         finally:
-            self._close()
             gc.enable()
             gc.unfreeze()
+            self._close()
         self.broken = self.broken or self.city.broken
         self.city.blocks.finish()
         ended = Ended(
@@ -133,11 +134,22 @@ class Simulation:
             main_s=time.process_time() - began_cpu_s, measure_peak_mb=measure_peak_mb,
         )
 
+    def _finish(self) -> None:
+        # what a run tells is worth nothing if a signature on which it rests does not hold
+        if (notary := self._notary) is not None:
+            notary.finish()
+
     def _close(self) -> None:
-        self.people.close()
+        try:
+            self.people.close()
+        finally:
+            if (notary := self._notary) is not None:
+                notary.close()
+
+    @property
+    def _notary(self) -> Notary | None:
         work = self.city.work
-        if isinstance(work, SharedWork) and work.notary is not None:
-            work.notary.close()
+        return work.notary if isinstance(work, SharedWork) else None
 
     def _start(self) -> None:
         work = self.city.work

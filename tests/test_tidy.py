@@ -51,6 +51,7 @@ ALLOWED = {
     ("sim.workers", "multiprocessing"): "makes ballots in processes, ahead of virtual time",
     ("sim.notary", "multiprocessing"): "signs and checks in a process of its own",
     ("sim.notary", "os"): "reads and writes that process's pipe without waiting",
+    ("sim.notary", "select"): "waits for that process at the end, but not for ever",
     ("sim.notary", "signal"): "it leaves Ctrl-C to the parent",
     ("sim.workers", "contextlib"): "holds Ctrl-C back while they start",
     ("sim.workers", "os"): "they give way to whoever is waited for",

@@ -361,7 +361,7 @@ class ClusterCity:
         relay, requests = wanted
         self.doors[relay].read(requests)
 
-    def ask_check(self, key: bytes, message: bytes, signature: bytes) -> None:
+    def remember_made(self, key: bytes, message: bytes, signature: bytes) -> None:
         """The nodes check for themselves; here nobody does."""
 
     def remember_checked(self, key: bytes, message: bytes, signature: bytes) -> None:

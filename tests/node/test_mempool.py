@@ -179,4 +179,3 @@ def test_what_is_final_once_more_is_known_from_then_on():
     for height in range(1, 9):
         pool.upon_final(height, [bundle] if height in (1, 4, 5) else [])
         assert pool.is_known(bundle.digest) == (height < 8), height
-

@@ -80,7 +80,7 @@ class FakeCity:
         assert 0 <= relay < self.relay_count
         self.reads += requests
 
-    def ask_check(self, key, message, signature):
+    def remember_made(self, key, message, signature):
         assert is_signature_valid(key, message, signature)
         self.asked.append(message)
 

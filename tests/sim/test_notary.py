@@ -4,11 +4,12 @@ import os
 import select
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
 from node.crypto import Identity, is_signature_valid
+from sim import notary as notary_module
 from sim.notary import (
     ANSWER_BYTES,
     BLANK,
@@ -16,6 +17,7 @@ from sim.notary import (
     MADE,
     WAITING_MAX,
     Notary,
+    SignaturesUnchecked,
     run_notary,
 )
 from sim.shared import SharedWork
@@ -62,22 +64,21 @@ def test_what_holds_is_checked_and_nothing_comes_back(notary):
         message = number.to_bytes(32, "big")
         assert notary.check(ALICE.public, message, ALICE.sign(message))
     assert notary.waiting == 2 * GATHERED_MAX, "the last are still gathered"
-    assert take_all(notary) == []
-    notary.close()
-    assert notary.process.exitcode == 0
+    notary.finish()
+    assert notary.waiting == 0
+    assert notary.take() == []
 
 
 @pytest.mark.parametrize("gathered", [0, GATHERED_MAX])
 def test_one_that_does_not_hold_ends_it_and_is_named(gathered, capfd):
-    notary = Notary(dict(zip(KEYS, SEEDS, strict=True)))
-    for number in range(gathered):
-        message = number.to_bytes(32, "big")
-        assert notary.check(ALICE.public, message, ALICE.sign(message))
-    assert notary.check(ALICE.public, MESSAGE, BOB.sign(MESSAGE))
-    with pytest.raises(WorkerDied, match="ended unexpectedly"):
-        notary.close()
+    with closing(Notary(dict(zip(KEYS, SEEDS, strict=True)))) as notary:
+        for number in range(gathered):
+            message = number.to_bytes(32, "big")
+            assert notary.check(ALICE.public, message, ALICE.sign(message))
+        assert notary.check(ALICE.public, MESSAGE, BOB.sign(MESSAGE))
+        with pytest.raises(WorkerDied, match="ended unexpectedly"):
+            notary.finish()
     assert f"does not hold: key {ALICE.public.hex()}" in capfd.readouterr().err
-    notary.close()
 
 
 def test_it_signs_as_those_would_who_have_not_signed(notary):
@@ -97,14 +98,22 @@ def handlers():
 
 @pytest.mark.usefixtures("handlers")
 def test_it_signs_before_it_checks():
-    checks = b"".join(ALICE.public + MESSAGE + ALICE.sign(MESSAGE) for _ in range(3))
+    check = ALICE.public + MESSAGE + ALICE.sign(MESSAGE)
     with ExitStack() as stack:
         mine, theirs = map(stack.enter_context, socket.socketpair())
-        mine.sendall(checks + BOB.public + MESSAGE + BLANK)
+        mine.sendall(WAITING_MAX * check)  # all that is read at once
+        mine.sendall(BOB.public + MESSAGE + BLANK)
         mine.shutdown(socket.SHUT_WR)
         run_notary(SEEDS, theirs)
         answers = mine.recv(10 * ANSWER_BYTES)
     assert answers[:ANSWER_BYTES] == MADE + BOB.sign(MESSAGE)
+
+
+def test_one_that_stands_still_is_not_waited_for_without_end(stopped, monkeypatch):
+    monkeypatch.setattr(notary_module, "_PATIENCE_S", 0.01)
+    assert stopped.check(ALICE.public, MESSAGE, ALICE.sign(MESSAGE))
+    with pytest.raises(SignaturesUnchecked, match="not checked 1 signatures"):
+        stopped.finish()
 
 
 def test_nobody_signs_what_a_stranger_signed(notary):
@@ -118,7 +127,6 @@ def test_more_than_may_wait_is_left_to_whoever_asks(notary):
         notary.check(ALICE.public, MESSAGE, signature)
         notary.sign(MESSAGE, (ALICE.public, BOB.public))
         assert notary.waiting <= WAITING_MAX
-    assert len(take_all(notary)) <= WAITING_MAX
 
 
 def test_only_digests_are_signed_and_checked_there(notary):
@@ -132,16 +140,16 @@ def test_what_asks_to_sign_is_not_taken_for_a_signature(notary):
     assert notary.waiting == 0
 
 
-def test_a_process_that_ended_is_named():
-    notary = Notary(dict(zip(KEYS, SEEDS, strict=True)))
+def test_a_process_that_ended_is_named(notary):
     notary.process.kill()
     notary.process.join()
     with pytest.raises(WorkerDied, match="ended unexpectedly"):
         notary.take()
     with pytest.raises(WorkerDied, match="ended unexpectedly"):
         notary.sign(MESSAGE, (ALICE.public, BOB.public))
+    notary.check(ALICE.public, MESSAGE, ALICE.sign(MESSAGE))
     with pytest.raises(WorkerDied, match="ended unexpectedly"):
-        notary.close()
+        notary.finish()
 
 
 def test_shared_work_gives_the_same_answers_with_it(work):
