@@ -10,7 +10,6 @@ signature is determined by key and message.
 The parent never waits to write, so that the process may: they cannot wait for each other.
 """
 
-import multiprocessing
 import os
 import select
 import signal
@@ -22,7 +21,7 @@ from typing import Final, TypeAlias
 from node.crypto import Identity, is_signature_valid
 from node.types import PublicKey, Signature
 from sim.errors import SimError
-from sim.workers import WorkerDied, hold_interrupt
+from sim.workers import WorkerDied, end_pipe, start_process
 
 MESSAGE_BYTES: Final = 32
 """Peers sign digests; anything else is left to whoever asks."""
@@ -74,22 +73,14 @@ class Notary:
                  "process", "waiting")
 
     def __init__(self, seeds: Mapping[PublicKey, bytes]) -> None:
-        context = multiprocessing.get_context("spawn")
-        mine, theirs = context.Pipe()
-        self._connection: Connection[bytes, bytes] = mine
-        self._file = mine.fileno()
         self._keys = tuple(seeds)
         self._gathered: list[Record] = []
         self._signing: deque[tuple[PublicKey, bytes]] = deque()
         self._made: list[Record] = []
         self._rest = b""
         self.waiting = 0
-        self.process = context.Process(
-            target=run_notary, args=(tuple(seeds.values()), theirs), daemon=True
-        )
-        with hold_interrupt():
-            self.process.start()
-        theirs.close()
+        self.process, self._connection = start_process(run_notary, tuple(seeds.values()))
+        self._file = self._connection.fileno()
         os.set_blocking(self._file, False)
 
     def fileno(self) -> int:
@@ -138,7 +129,7 @@ class Notary:
 
     def close(self) -> None:
         """Nothing more is wanted, checked or not. Closing twice is harmless."""
-        self._connection.close()
+        end_pipe(self._connection)
         self.process.join(_JOIN_S)  # it reads the pipe's end
         if self.process.exitcode is None:
             self.process.kill()

@@ -5,6 +5,7 @@ neither the number of workers nor their speed can change a result. What a worker
 function of the request. A worker that loses its crew (closed, crashed, killed) ends by itself.
 """
 
+import atexit
 import multiprocessing
 import os
 import select
@@ -14,10 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVarTuple
 
 from sim.errors import SimError
+
+Arguments = TypeVarTuple("Arguments")
 
 WORKERS_MAX = 64
 _INDEX_BYTES = 8
@@ -115,25 +119,18 @@ class WorkerCrew:
         self._requests: dict[int, bytes] = {}
         self._ready: dict[int, bytes] = {}
         self._connections: list[Connection[bytes, bytes]] = []
-        self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._processes: list[BaseProcess] = []
         self._workers: dict[int, int] = {}  # by file descriptor
         # of each worker: requests that it has not answered, and their bytes
         self._waiting: list[deque[tuple[int, int]]] = [deque() for _ in range(workers)]
         self._poll = select.poll()
-        context = multiprocessing.get_context("spawn")
         try:
             for worker in range(workers):
-                mine, theirs = context.Pipe()
+                process, mine = start_process(run_worker, factory)
+                self._connections.append(mine)
+                self._processes.append(process)
                 self._workers[mine.fileno()] = worker
                 self._poll.register(mine, select.POLLIN)
-                process = context.Process(
-                    target=run_worker, args=(factory, theirs), daemon=True
-                )
-                self._connections.append(mine)
-                with hold_interrupt():
-                    process.start()
-                self._processes.append(process)
-                theirs.close()  # or the crew would never see the worker's end
         except BaseException:
             self.close()
             raise
@@ -190,7 +187,7 @@ class WorkerCrew:
     def close(self) -> None:
         """End the workers; what they were making is lost."""
         for connection in self._connections:
-            connection.close()
+            end_pipe(connection)
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -291,6 +288,30 @@ def hold_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
         if pressed:
             signal.raise_signal(signal.SIGINT)
+
+
+def start_process(
+    target: "Callable[[*Arguments, Connection[bytes, bytes]], None]", *arguments: *Arguments
+) -> "tuple[BaseProcess, Connection[bytes, bytes]]":
+    """``target(*arguments, pipe)`` in a process that ends when its pipe does; our end of it.
+
+    Python waits for its children as it exits. So the pipe is closed before that if nobody has
+    called ``end_pipe``: Ctrl-C may come between any two lines of whoever has started it.
+    """
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    atexit.register(mine.close)
+    process = context.Process(target=target, args=(*arguments, theirs), daemon=True)
+    with hold_interrupt():
+        process.start()
+        theirs.close()  # or nobody would see the other's end
+    return process, mine
+
+
+def end_pipe(pipe: "Connection[bytes, bytes]") -> None:
+    """Let the process at the other end go. Twice is harmless."""
+    pipe.close()
+    atexit.unregister(pipe.close)
 
 
 def open_crew(factory: Factory, workers: int) -> Crew:

@@ -53,6 +53,7 @@ ALLOWED = {
     ("sim.notary", "os"): "reads and writes that process's pipe without waiting",
     ("sim.notary", "select"): "waits for that process at the end, but not for ever",
     ("sim.notary", "signal"): "it leaves Ctrl-C to the parent",
+    ("sim.workers", "atexit"): "lets go of those processes, whatever happened",
     ("sim.workers", "contextlib"): "holds Ctrl-C back while they start",
     ("sim.workers", "os"): "they give way to whoever is waited for",
     ("sim.workers", "select"): "waits for those processes",

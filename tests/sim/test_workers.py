@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from sim.applicants import Applicants, SeasonRules, get_application_factory
 from sim.signing import ROWS_PER_REQUEST, SignedStore, pack_request, unpack_request
 from sim.workers import InlineCrew, WorkerCrew
 from tests.sim.fake_city import check_signature
+
+ROOT = Path(__file__).parents[2]
 
 
 def make_echo(times):
@@ -93,3 +98,13 @@ def test_a_store_gives_real_signed_transactions_and_forgets_the_released():
     store.release(np.array([0]))
     with pytest.raises(AssertionError, match="nobody asked"):
         store.get(0)
+
+
+def test_who_exits_without_ending_its_processes_does_not_wait_for_them():
+    code = """from functools import partial
+from sim.workers import run_worker, start_process
+process, pipe = start_process(run_worker, partial(partial, bytes))
+pipe.send_bytes(bytes(8))
+pipe.recv_bytes()"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0

@@ -7,6 +7,11 @@ whose maker is still there is ours one turn later: its round r is our round r - 
 from node.block import make_header
 from node.consensus.qbft.seat import make_seat
 from node.params import Params
+from tests.node.consensus.city import Application, make_genesis
+
+GENESIS = make_genesis(4)
+SPECTATOR = Application(GENESIS, GENESIS.validators[0])
+"""A seat has one, though nobody proposes here."""
 
 
 def make_key(number):
@@ -19,7 +24,7 @@ def get_proposer(validators, previous, number, *, moves_on):
     parent = make_header(
         bytes(8), 6, nothing, 0, make_key(previous), nothing, nothing, nothing, keys, None
     )
-    seat = make_seat(Params(), bytes(8), parent, keys, None, None)
+    seat = make_seat(Params(), bytes(8), parent, keys, None, SPECTATOR)
     if moves_on or previous not in validators:
         return validators[seat.compute_proposer(number)]
     if number == 0:
