@@ -74,6 +74,13 @@ def test_a_partial_result_is_marked():
     assert "  exit code 105" in text
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_was_never_counted_cannot_differ(stopped):
+    result = build_election(2_000, stopped=stopped)
+    counted = replace(result, metrics={**result.metrics, "auditor.mismatch.count": 2_513})
+    assert ("2,513 mismatches" in "\n".join(show(counted))) == (not stopped)
+
+
 def test_nothing_is_judged_on_a_part_of_a_run():
     result = build_election(2_000, stopped=True)
     lines = show(result)
