@@ -93,3 +93,14 @@ def _find_line(path: str, error: BaseException) -> int | None:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+class SignaturesUnchecked(SimError):
+    """A run has ended, and signatures on which it rests were not checked."""
+
+    def __init__(self, count: int, waited_s: float) -> None:
+        super().__init__(
+            f"the notary has not checked {count} signatures and made no progress for "
+            f"{waited_s:g} s; run again with less beside it"
+        )
+        self.count = count

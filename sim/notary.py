@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from node.crypto import Identity, is_signature_valid
 from node.types import PublicKey, Signature
-from sim.errors import SimError
+from sim.errors import SignaturesUnchecked
 from sim.workers import WorkerDied, end_pipe, start_process
 
 MESSAGE_BYTES: Final = 32
@@ -47,17 +47,6 @@ _PATIENCE_S = 10.0
 
 Record: TypeAlias = tuple[PublicKey, bytes, Signature]
 """Key, message, signature."""
-
-
-class SignaturesUnchecked(SimError):
-    """A run has ended, and signatures on which it rests were not checked."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"the notary has not checked {count} signatures and made no progress for "
-            f"{_PATIENCE_S:.0f} s; run again with less beside it"
-        )
-        self.count = count
 
 
 class Notary:
@@ -124,7 +113,7 @@ class Notary:
             if self._gathered and self._ask([]):
                 continue
             if not select.select([self._file], [], [], _PATIENCE_S)[0]:
-                raise SignaturesUnchecked(len(self._gathered) + self.waiting)
+                raise SignaturesUnchecked(len(self._gathered) + self.waiting, _PATIENCE_S)
             self._read_answers()
 
     def close(self) -> None:

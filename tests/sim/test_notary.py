@@ -10,6 +10,7 @@ import pytest
 
 from node.crypto import Identity, is_signature_valid
 from sim import notary as notary_module
+from sim.errors import SignaturesUnchecked
 from sim.notary import (
     ANSWER_BYTES,
     BLANK,
@@ -17,7 +18,6 @@ from sim.notary import (
     MADE,
     WAITING_MAX,
     Notary,
-    SignaturesUnchecked,
     run_notary,
 )
 from sim.shared import SharedWork
