@@ -141,3 +141,19 @@ def test_a_checker_of_many_paths_says_of_each_what_is_said_of_it_alone(count, st
         except InvalidProof as error:
             said = error.reason
         assert said == expected
+
+
+def test_a_path_that_goes_on_otherwise_is_refused_after_all_others_have_held():
+    leaves = [bytes([index]) for index in range(11)]
+    tree = MerkleTree(leaves)
+    checker = PathChecker(tree.root, 11)
+    for index, leaf in enumerate(leaves):
+        checker.verify(leaf, index, tree.prove(index))
+    for index, leaf in enumerate(leaves):
+        path = tree.prove(index)
+        others = [(*path[:at], bytes(32), *path[at + 1 :]) for at in range(len(path))]
+        for other in (*others, path[:-1], (*path, bytes(32))):
+            reason = refuse(tree.root, leaf, index, 11, other)
+            with pytest.raises(InvalidProof) as caught:
+                checker.verify(leaf, index, other)
+            assert caught.value.reason == reason
